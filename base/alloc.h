@@ -3,9 +3,10 @@
 #define MB_ALLOC_H
 
 /*
- * Small allocations. When memory is out, the process ends with one line on stderr: every durable step
- * of ours may be killed and repeated, so dying is safe. Sizes that come from outside are checked
- * against a named limit (limits.h) before they get here. All results are given: free() releases them.
+ * Small allocations. When memory is out, the process ends with one line on stderr: every durable
+ * step of ours may be killed and repeated, so dying is safe. Sizes that come from outside are
+ * checked against a named limit (limits.h) before they get here. All results are given: free()
+ * releases them.
  */
 
 #include <stddef.h>

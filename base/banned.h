@@ -8,8 +8,8 @@
  *
  * Everywhere: calls that overflow, cannot report an error, keep hidden state, or run a shell.
  * Outside base (MB_BASE): what has an owner there. Memory is alloc.h; the world (time, sleep, the
- * environment) comes in as a parameter (env.h); only main() ends the process. A front end's one output
- * file defines MB_MAY_PRINT before including this.
+ * environment) comes in as a parameter (env.h); only main() ends the process. A front end's one
+ * output file defines MB_MAY_PRINT before including this.
  */
 
 /* Some C libraries make macros of these, and poisoning a macro warns. */

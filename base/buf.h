@@ -4,9 +4,9 @@
 
 /*
  * A growing byte buffer that knows its maximum (as curl's dynbuf): going past it is an error, so no
- * buffer fed from outside can grow without bound. A NUL always follows the content (not counted), so
- * text can be used as a C string. Call: init, append..., release. On a failed append the content is as
- * it was before.
+ * buffer fed from outside can grow without bound. A NUL always follows the content (not counted),
+ * so text can be used as a C string. Call: init, append..., release. On a failed append the content
+ * is as it was before.
  */
 
 #include "error.h"
@@ -30,7 +30,8 @@ MB_MUST_USE int mb_buf_append(struct mb_buf *buf, const void *data, size_t size,
 MB_MUST_USE int mb_buf_append_text(struct mb_buf *buf, const char *text, struct mb_error *err);
 MB_MUST_USE int mb_buf_append_format(struct mb_buf *buf, struct mb_error *err, const char *format,
                                      ...) MB_PRINTF(3, 4);
-/* Grows by `size` uninitialised bytes and gives their start as *data_out (borrowed until the next call). */
+/* Grows by `size` uninitialised bytes and gives their start as *data_out (borrowed until the next
+ * call). */
 MB_MUST_USE int mb_buf_extend(struct mb_buf *buf, size_t size, uint8_t **data_out,
                               struct mb_error *err);
 

@@ -16,8 +16,8 @@ struct mb_digest {
 };
 
 /*
- * Fetched once: looking an algorithm up costs more than hashing a short text. The system's openssl.cnf is
- * not read, so that a provider named there can neither slow us down nor stop us.
+ * Fetched once: looking an algorithm up costs more than hashing a short text. The system's
+ * openssl.cnf is not read, so that a provider named there can neither slow us down nor stop us.
  */
 static const EVP_MD *sha256(void)
 {

@@ -23,7 +23,8 @@ void mb_digest_sha256(const void *data, size_t size, uint8_t out[static MB_DIGES
 
 /* Lower-case hex with a NUL: `out` has room for 2 * size + 1. */
 void mb_digest_hex(const uint8_t *data, size_t size, char *out);
-/* False unless text starts with exactly 2 * size lower-case hex digits (what follows them is not looked at). */
+/* False unless text starts with exactly 2 * size lower-case hex digits (what follows them is not
+ * looked at). */
 bool mb_digest_unhex(const char *text, uint8_t *data, size_t size);
 
 #endif

@@ -139,7 +139,8 @@ static void read_first_line(const char *path, char out[static MB_ENV_NAME_MAX])
 static void read_machine_id(char out[static MB_ENV_NAME_MAX])
 {
     read_first_line("/etc/machine-id", out);
-    /* An image that is not started yet holds "uninitialized" (machine-id(5)): shared by all its copies. */
+    /* An image that is not started yet holds "uninitialized" (machine-id(5)): shared by all its
+     * copies. */
     if (out[0] == '\0' || strcmp(out, "uninitialized") == 0) {
         read_first_line("/var/lib/dbus/machine-id", out);
     }

@@ -8,11 +8,11 @@
  * A fallible function returns 0 or -1 and fills *err (never NULL) on -1. The one table below gives
  * each code its name on the wire (--json, MCP), its exit status, whether trying again may help, and
  * the advice shown when the place of failure had none of its own. Exit statuses follow the list in
- * docs/DESIGN.md ("Exit codes") and are never reused; 2 is never used, because hosts read a hook's 2
- * as "block".
+ * docs/DESIGN.md ("Exit codes") and are never reused; 2 is never used, because hosts read a hook's
+ * 2 as "block".
  *
- * Messages: lower case, no full stop, text from outside in single quotes and cleaned, never a secret.
- * Context is added on the way up with mb_error_wrap().
+ * Messages: lower case, no full stop, text from outside in single quotes and cleaned, never a
+ * secret. Context is added on the way up with mb_error_wrap().
  */
 
 #include <stdbool.h>
@@ -69,8 +69,9 @@ void mb_error_init(struct mb_error *err);
 /* Sets code and message, and forgets earlier advice. Returns -1, for "return mb_error_set(...)". */
 int mb_error_set(struct mb_error *err, enum mb_code code, const char *format, ...) MB_PRINTF(3, 4);
 
-/* As mb_error_set, with ": <strerror(errno_value)>" behind it and the code chosen by errno_value where that
- * says more than `code` (ENOSPC, EDQUOT: NO_SPACE; EACCES, EPERM, EROFS: DENIED). Returns -1. */
+/* As mb_error_set, with ": <strerror(errno_value)>" behind it and the code chosen by errno_value
+ * where that says more than `code` (ENOSPC, EDQUOT: NO_SPACE; EACCES, EPERM, EROFS: DENIED).
+ * Returns -1. */
 int mb_error_errno(struct mb_error *err, enum mb_code code, int errno_value, const char *format,
                    ...) MB_PRINTF(4, 5);
 

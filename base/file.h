@@ -6,8 +6,8 @@
  * Files, folders, locks and paths: every call that a native Windows build would have to replace.
  * All files are opened with O_CLOEXEC; modes are given, not left to the umask's mood.
  *
- * mb_file_replace() is the only way a file of ours is written: temporary file in the same folder, write, fsync,
- * rename, fsync of the folder. A reader sees the old bytes or the new ones.
+ * mb_file_replace() is the only way a file of ours is written: temporary file in the same folder,
+ * write, fsync, rename, fsync of the folder. A reader sees the old bytes or the new ones.
  */
 
 #include "buf.h"
@@ -15,12 +15,17 @@
 
 #include <stdint.h>
 
-/* Durable when this returns 0. On failure the old file is untouched and the temporary one removed (a killed
- * process may leave ".membridge-tmp-<random>"). mode e.g. 0600. */
+/*
+ * Durable when this returns 0. On failure the old file is untouched and the temporary one removed
+ * (a killed process may leave ".membridge-tmp-<random>"), but for one case: MB_ERR_UNKNOWN_OUTCOME
+ * says that the new file is in place and the folder's fsync failed, so that a power cut may bring
+ * the old one back. MB_ERR_NOT_FOUND if the folder is not there. mode e.g. 0600.
+ */
 MB_MUST_USE int mb_file_replace(const char *path, const void *data, size_t size, unsigned mode,
                                 struct mb_error *err);
 
-/* Appends the whole file to buf. MB_ERR_NOT_FOUND, MB_ERR_LIMIT (buf's maximum), MB_ERR_DENIED, MB_ERR_FAILED. */
+/* Appends the whole file to buf. MB_ERR_NOT_FOUND, MB_ERR_LIMIT (buf's maximum), MB_ERR_DENIED,
+ * MB_ERR_FAILED. */
 MB_MUST_USE int mb_file_read(const char *path, struct mb_buf *buf, struct mb_error *err);
 
 /* Makes the folder and its missing parents (mode for those it makes). Existing folders are fine. */
@@ -31,7 +36,8 @@ MB_MUST_USE int mb_file_sync_folder(const char *path, struct mb_error *err);
 /* Removes a file; a missing one is fine. */
 MB_MUST_USE int mb_file_remove(const char *path, struct mb_error *err);
 
-/* Removes a folder with all that is in it, never following symbolic links. A missing one is fine. */
+/* Removes a folder with all that is in it, never following symbolic links. A missing one is fine.
+ * What is no folder (a link to one, too) is left alone: MB_ERR_NOT_FOUND or MB_ERR_FAILED. */
 MB_MUST_USE int mb_file_remove_tree(const char *path, struct mb_error *err);
 
 bool mb_file_exists(const char *path); /* any kind of file; false also when it cannot be seen */
@@ -50,16 +56,17 @@ struct mb_file_stat {
 MB_MUST_USE int mb_file_stat(const char *path, struct mb_file_stat *stat_out, struct mb_error *err);
 
 /*
- * One advisory lock (flock), freed by the kernel when its holder ends however it ends. The file holds the
- * holder's pid and `what` for messages; its existence means nothing.
- * MB_ERR_LOCKED if another process (or another handle of this one) has it, naming that holder.
+ * One advisory lock (flock), freed by the kernel when its holder ends however it ends. The file
+ * holds the holder's pid and `what` for messages; its existence means nothing. MB_ERR_LOCKED if
+ * another process (or another handle of this one) has it, naming that holder.
  */
 struct mb_file_lock;
 MB_MUST_USE int mb_file_lock(const char *path, const char *what, struct mb_file_lock **lock_out,
                              struct mb_error *err);
 void mb_file_unlock(struct mb_file_lock *lock); /* NULL is fine */
 
-/* Makes a new private folder (mode 0700) below the system's temporary folder; *path_out is given. */
+/* Makes a new private folder (mode 0700) below the system's temporary folder; *path_out is
+ * given. */
 MB_MUST_USE int mb_file_make_temporary(const char *prefix, char **path_out, struct mb_error *err);
 
 /* "folder/name"; given. */
@@ -68,7 +75,8 @@ char *mb_file_join(const char *folder, const char *name);
 char *mb_file_parent(const char *path);
 /* "~/x" and "~" with HOME put in; anything else as it is; given. */
 char *mb_file_expand_home(const char *path, const char *home);
-/* Absolute form without ".", ".." and double '/', links not resolved; relative to the working folder; given. */
+/* Absolute form without ".", ".." and double '/', links not resolved; relative to the working
+ * folder (if that was removed: path as it is); given. */
 char *mb_file_absolute(const char *path);
 
 #endif

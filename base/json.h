@@ -5,14 +5,18 @@
 /*
  * JSON (RFC 8259), read strictly and written exactly.
  *
- * cJSON builds the tree; before it, our own scan of the text refuses what cJSON lets through: invalid
- * UTF-8, control characters, "\u0000", wrong escapes and numbers ("01", "1."), trailing bytes, equal keys in one object,
- * too deep, too many values. Integers of up to 64 bits are exact both ways (cJSON keeps doubles: integers that a
- * double cannot hold are kept beside the tree as their text). A number with fraction or exponent is a double.
+ * cJSON builds the tree; before it, our own scan of the text refuses what cJSON lets through:
+ * invalid UTF-8, control characters, "\u0000", wrong escapes and numbers ("01", "1."), trailing
+ * bytes, equal keys in one object, too deep, too many values. Integers of up to 64 bits are exact
+ * both ways (cJSON keeps doubles: integers that a double cannot hold are kept beside the tree as
+ * their text). A number with fraction or exponent, or an integer beyond 64 bits, is a double
+ * (infinite if it is too large) and is printed as it was read. A number of more than 63 characters
+ * is MB_ERR_LIMIT.
  *
- * Reading is by path with a type: mb_json_text(node, "params.name", &text, err). A path is keys joined by '.';
- * "" is the node itself. Strings read are borrowed from the tree. Building: mb_json_add_*(); a parent
- * takes its children. struct mb_json is cJSON's node; nobody outside base/json.c looks inside.
+ * Reading is by path with a type: mb_json_text(node, "params.name", &text, err). A path is keys
+ * joined by '.'; "" is the node itself. Strings read are borrowed from the tree. Building:
+ * mb_json_add_*(); a parent takes its children. struct mb_json is cJSON's node; nobody outside
+ * base/json.c looks inside.
  */
 
 #include "buf.h"
@@ -85,7 +89,8 @@ struct mb_json *mb_json_add_array(struct mb_json *parent, const char *key);
 /* Compact or indented text without a final newline; given. */
 char *mb_json_print(const struct mb_json *json, bool indented);
 
-/* Appends a JSON string (with its quotes) for valid UTF-8 of any content but NUL. For writers of many lines. */
+/* Appends a JSON string (with its quotes) for valid UTF-8 of any content but NUL. For writers of
+ * many lines. */
 MB_MUST_USE int mb_json_append_text(struct mb_buf *buf, const char *text, size_t size,
                                     struct mb_error *err);
 

@@ -3,7 +3,8 @@
 #define MB_LIMITS_H
 
 /*
- * Every limit has a name and a reason. Data from outside is checked against these before memory is taken for it.
+ * Every limit has a name and a reason. Data from outside is checked against these before memory is
+ * taken for it.
  */
 
 #include <stddef.h>
@@ -15,11 +16,13 @@
 #define MB_LIMIT_KEY_BYTES 512
 /* A head is under 2 KiB in normal life; a stream of thousands of large segments still fits. */
 #define MB_LIMIT_HEAD_BYTES (256 * MB_KIB)
-/* A segment as stored. Ours are cut at MB_SEGMENT_RAW_TARGET; one row of 20 MB (seen in the field) still fits. */
+/* A segment as stored. Ours are cut at MB_SEGMENT_RAW_TARGET; one row of 20 MB (seen in the field)
+ * still fits. */
 #define MB_LIMIT_SEGMENT_BYTES (128 * MB_MIB)
 /* A segment unpacked: refuses a bomb (1 GB of zeros in 1 KB) before it fills memory. */
 #define MB_LIMIT_SEGMENT_RAW_BYTES (256 * MB_MIB)
-/* One row as a line of JSON. Rows of 20 MB exist; control characters take six bytes each in JSON. */
+/* One row as a line of JSON. Rows of 20 MB exist; control characters take six bytes each in
+ * JSON. */
 #define MB_LIMIT_RECORD_BYTES (192 * MB_MIB)
 /* Records of one segment, so that a hostile one cannot make us loop for days. */
 #define MB_LIMIT_SEGMENT_RECORDS 4000000
@@ -36,7 +39,8 @@
 #define MB_LIMIT_HEADS 100000
 /* Objects of one listing. */
 #define MB_LIMIT_LISTING 10000000
-/* Versions: milliseconds up to the year 9999, so that the logical clock can always go on from there. */
+/* Versions: milliseconds up to the year 9999, so that the logical clock can always go on from
+ * there. */
 #define MB_LIMIT_HLC_MS 253402300799999
 /* config.env; people keep a few dozen lines in it. */
 #define MB_LIMIT_CONFIG_BYTES (256 * MB_KIB)

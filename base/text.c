@@ -9,8 +9,8 @@
 
 #include "banned.h"
 
-/* What may follow a first byte (RFC 3629, section 4); the second byte's range shuts out overlong forms, surrogates
- * and code points above U+10FFFF. */
+/* What may follow a first byte (RFC 3629, section 4); the second byte's range shuts out overlong
+ * forms, surrogates and code points above U+10FFFF. */
 struct lead {
     uint8_t first_min;
     uint8_t first_max;
@@ -253,7 +253,8 @@ char *mb_text_ago(char out[static MB_TEXT_SHORT_MAX], int64_t then_ms, int64_t n
     return out;
 }
 
-/* Days since 1970 to a date of the Gregorian calendar, counted in eras of 400 years from 0000-03-01. */
+/* Days since 1970 to a date of the Gregorian calendar, counted in eras of 400 years from
+ * 0000-03-01. */
 static void date_of_days(int64_t days, int64_t *year_out, int64_t *month_out, int64_t *day_out)
 {
     int64_t shifted = days + 719468;
