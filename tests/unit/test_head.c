@@ -363,6 +363,7 @@ TEST(chain_is_the_documented_hash)
     uint8_t expected[MB_DIGEST_SIZE];
     uint8_t segment[MB_DIGEST_SIZE];
     uint8_t chain[MB_CHAIN_SIZE];
+    char hex[2 * MB_CHAIN_SIZE + 1];
 
     memset(segment, 0x11, sizeof(segment));
     memset(data + 24, 0x11, 32);
@@ -372,6 +373,12 @@ TEST(chain_is_the_documented_hash)
     memset(chain, 0, sizeof(chain));
     mb_head_chain(chain, 258, segment, chain);
     CHECK_BYTES(chain, expected, MB_CHAIN_SIZE);
+    /* The example of docs/FORMAT.md. */
+    mb_digest_sha256("x", 1, segment);
+    memset(chain, 0, sizeof(chain));
+    mb_head_chain(chain, 1, segment, chain);
+    mb_digest_hex(chain, sizeof(chain), hex);
+    CHECK_TEXT(hex, "fb1dbe2352bb294fe2ed7fa4ccf587a4");
 }
 
 TEST_LIST(TEST_ROW(heads_come_back_as_they_were), TEST_ROW(host_names_are_cleaned_and_cut),

@@ -11,7 +11,6 @@
 #include "limits.h"
 #include "record.h"
 
-#include <inttypes.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -25,6 +24,9 @@
 #define ID "00112233445566778899aabbccddeeff"
 #define MACHINE "0123456789abcdef"
 #define ZERO "0000000000000000"
+#define DEL "{\"k\":\"del\",\"t\":\"t\",\"id\":\"" ID "\""
+#define REG "{\"k\":\"reg\",\"t\":\"t\",\"id\":\"" ID "\",\"r\":"
+#define ROW "{\"k\":\"row\",\"t\":\"t\",\"id\":\"" ID "\",\"b\":[1,\"" ZERO "\"]"
 
 static const char sample_line[] =
     "{\"k\":\"row\",\"t\":\"observations\",\"id\":\"" ID "\",\"n\":3,\"b\":[1700000000000,\"" ZERO
@@ -61,10 +63,8 @@ static int64_t random_integer(void)
     };
     /* clang-format on */
 
-    if (random_below(2) == 0) {
-        return edges[random_below(sizeof(edges) / sizeof(edges[0]))];
-    }
-    return (int64_t)(random_64() >> random_below(63));
+    return random_below(2) == 0 ? edges[random_below(sizeof(edges) / sizeof(edges[0]))]
+                                : (int64_t)(random_64() >> random_below(63));
 }
 
 static double random_real(void)
@@ -131,9 +131,7 @@ static struct mb_version random_version(void)
 {
     struct mb_version version = {.hlc = (int64_t)random_below((size_t)MB_LIMIT_HLC_MS + 1)};
 
-    if (random_below(3) == 0) {
-        version.hlc = random_below(2) == 0 ? 0 : MB_LIMIT_HLC_MS;
-    }
+    version.hlc = random_below(6) == 0 ? MB_LIMIT_HLC_MS : version.hlc;
     for (size_t i = 0; random_below(4) != 0 && i < MB_MACHINE_ID_SIZE; i++) {
         version.machine[i] = (uint8_t)random_64();
     }
@@ -149,16 +147,12 @@ struct sample {
 
 static const char *random_name(struct sample *sample, size_t index)
 {
+    static const char first[] = "abcdefghijklmnopqrstuvwxyzABC_";
     char *name = sample->names[index];
-    size_t size = 0;
+    int width = random_below(8) == 0 ? 63 : 1;
 
-    (void)snprintf(name, sizeof(sample->names[index]), "%c%zu",
-                   "abcdefghijklmnopqrstuvwxyzABC_"[random_below(30)], index);
-    size = strlen(name);
-    if (random_below(8) == 0) {
-        memset(name + size, 'z', 64 - size);
-        name[64] = '\0';
-    }
+    (void)snprintf(name, NAME_SIZE, "%c%0*zu", first[random_below(sizeof(first) - 1)], width,
+                   index);
     return name;
 }
 
@@ -249,35 +243,23 @@ static int decode(const void *line, size_t size, struct mb_record *record, struc
     return rc;
 }
 
-static int decode_text(const char *line, struct mb_record *record, struct mb_error *err)
-{
-    return decode(line, strlen(line), record, err);
-}
-
 static void check_refused(const char *line, enum mb_code code)
 {
     struct mb_record record = {.copy = 77};
     struct mb_error err;
 
     mb_error_init(&err);
-    if (!CHECK_FAILS(decode_text(line, &record, &err), &err, code)) {
+    if (!CHECK_FAILS(decode(line, strlen(line), &record, &err), &err, code)) {
         CHECK_TEXT(line, "refused");
         return;
     }
     CHECK_INT(record.copy, 77);
 }
 
-/* The row whose column "v" is `value`. */
-static char *row_with_value(const char *value)
-{
-    return mb_alloc_format("{\"k\":\"row\",\"t\":\"t\",\"id\":\"" ID "\",\"b\":[1,\"" ZERO
-                           "\"],\"c\":{\"v\":%s},\"r\":{}}",
-                           value);
-}
-
+/* The value is that of a row's column. */
 static void check_value_refused(const char *value, enum mb_code code)
 {
-    char *line = row_with_value(value);
+    char *line = mb_alloc_format(ROW ",\"c\":{\"v\":%s},\"r\":{}}", value);
 
     check_refused(line, code);
     free(line);
@@ -329,7 +311,7 @@ TEST(line_has_the_documented_form)
     struct mb_error err;
 
     mb_buf_init(&buf, MB_MIB);
-    if (!CHECK_OK(decode_text(sample_line, &record, &err), &err)) {
+    if (!CHECK_OK(decode(sample_line, strlen(sample_line), &record, &err), &err)) {
         return;
     }
     CHECK_INT(record.copy, 3);
@@ -352,15 +334,14 @@ TEST(line_has_the_documented_form)
 
 TEST(registers_and_deletes_have_their_form)
 {
+    /* clang-format off */
     static const char *const lines[] = {
-        "{\"k\":\"reg\",\"t\":\"t\",\"id\":\"" ID "\",\"r\":{\"a\":[1,0,\"" ZERO "\"]}}\n",
-        "{\"k\":\"reg\",\"t\":\"t\",\"id\":\"" ID "\",\"r\":{\"a\":[1,5,\"" MACHINE "\",5,\"" ZERO
-        "\"]}}\n",
-        "{\"k\":\"del\",\"t\":\"t\",\"id\":\"" ID "\",\"v\":[253402300799999,\"" MACHINE "\"]}\n",
-        "{\"k\":\"del\",\"t\":\"t\",\"id\":\"" ID "\",\"v\":[9,\"" MACHINE "\"],\"d\":true}\n",
-        "{\"k\":\"row\",\"t\":\"t\",\"id\":\"" ID "\",\"b\":[5,\"" MACHINE
-        "\"],\"c\":{},\"r\":{\"a\":[1],\"b\":[1,5,\"" MACHINE "\"]}}\n",
+        REG "{\"a\":[1,0,\"" ZERO "\"]}}\n", REG "{\"a\":[1,5,\"" MACHINE "\",5,\"" ZERO "\"]}}\n",
+        DEL ",\"v\":[253402300799999,\"" MACHINE "\"]}\n",
+        DEL ",\"v\":[9,\"" MACHINE "\"],\"d\":true}\n",
+        ROW ",\"c\":{},\"r\":{\"a\":[1],\"b\":[1,1,\"" MACHINE "\"]}}\n",
     };
+    /* clang-format on */
     struct mb_record record = {0};
     struct mb_buf buf;
     struct mb_error err;
@@ -467,39 +448,23 @@ TEST(hostile_records_are_refused)
 {
     /* clang-format off */
     static const char *const corrupt[] = {
-        "", "null", "[]", "{}", "{\"k\":1}", "{\"k\":\"row\"}",
-        "{\"k\":\"del\",\"t\":\"t\",\"id\":\"" ID "\"}",
-        "{\"k\":\"del\",\"t\":\"t\",\"id\":\"" ID "\",\"v\":[1]}",
-        "{\"k\":\"del\",\"t\":\"t\",\"id\":\"" ID "\",\"v\":[1,\"" ZERO "\",1]}",
-        "{\"k\":\"del\",\"t\":\"t\",\"id\":\"" ID "\",\"v\":[-1,\"" ZERO "\"]}",
-        "{\"k\":\"del\",\"t\":\"t\",\"id\":\"" ID "\",\"v\":[253402300800000,\"" ZERO "\"]}",
-        "{\"k\":\"del\",\"t\":\"t\",\"id\":\"" ID "\",\"v\":[1.0,\"" ZERO "\"]}",
-        "{\"k\":\"del\",\"t\":\"t\",\"id\":\"" ID "\",\"v\":[1,\"" ZERO "0\"]}",
-        "{\"k\":\"del\",\"t\":\"t\",\"id\":\"" ID "\",\"v\":[1,\"0123456789ABCDEF\"]}",
-        "{\"k\":\"del\",\"t\":\"t\",\"id\":\"" ID "\",\"v\":[1,\"\"]}",
+        "", "null", "[]", "{}", "{\"k\":1}", "{\"k\":\"row\"}", DEL "}",
+        DEL ",\"v\":[1]}", DEL ",\"v\":[1,\"" ZERO "\",1]}", DEL ",\"v\":[-1,\"" ZERO "\"]}",
+        DEL ",\"v\":[253402300800000,\"" ZERO "\"]}", DEL ",\"v\":[1.0,\"" ZERO "\"]}",
+        DEL ",\"v\":[1,\"" ZERO "0\"]}", DEL ",\"v\":[1,\"0123456789ABCDEF\"]}",
+        DEL ",\"v\":[1,\"\"]}", DEL ",\"v\":[1,\"" ZERO "\"],\"d\":1}",
+        DEL ",\"t\":\"t\",\"v\":[1,\"" ZERO "\"]}", DEL ",\"v\":{}}",
+        DEL ",\"v\":[\"1\",\"" ZERO "\"]}",
         "{\"k\":\"del\",\"t\":\"t\",\"id\":\"" ID "00\",\"v\":[1,\"" ZERO "\"]}",
-        "{\"k\":\"del\",\"t\":\"t\",\"id\":\"" ID "\",\"v\":[1,\"" ZERO "\"],\"d\":1}",
         "{\"k\":\"del\",\"t\":\"\",\"id\":\"" ID "\",\"v\":[1,\"" ZERO "\"]}",
         "{\"k\":\"del\",\"t\":\"a b\",\"id\":\"" ID "\",\"v\":[1,\"" ZERO "\"]}",
         "{\"k\":\"del\",\"t\":\"9a\",\"id\":\"" ID "\",\"v\":[1,\"" ZERO "\"]}",
-        "{\"k\":\"del\",\"t\":\"t\",\"t\":\"t\",\"id\":\"" ID "\",\"v\":[1,\"" ZERO "\"]}",
-        "{\"k\":\"reg\",\"t\":\"t\",\"id\":\"" ID "\",\"r\":{\"a\":[1]}}",
-        "{\"k\":\"reg\",\"t\":\"t\",\"id\":\"" ID "\",\"r\":{\"a\":[]}}",
-        "{\"k\":\"reg\",\"t\":\"t\",\"id\":\"" ID "\",\"r\":{\"a\":[1,2]}}",
-        "{\"k\":\"reg\",\"t\":\"t\",\"id\":\"" ID "\",\"r\":{\"a\":1}}",
-        "{\"k\":\"reg\",\"t\":\"t\",\"id\":\"" ID "\",\"r\":{\"\":[1,1,\"" ZERO "\"]}}",
-        "{\"k\":\"reg\",\"t\":\"t\",\"id\":\"" ID "\",\"r\":[[1,1,\"" ZERO "\"]]}",
-        "{\"k\":\"row\",\"t\":\"t\",\"id\":\"" ID "\",\"n\":-1,\"b\":[1,\"" ZERO
-        "\"],\"c\":{},\"r\":{}}",
-        "{\"k\":\"row\",\"t\":\"t\",\"id\":\"" ID "\",\"n\":1000001,\"b\":[1,\"" ZERO
-        "\"],\"c\":{},\"r\":{}}",
-        "{\"k\":\"row\",\"t\":\"t\",\"id\":\"" ID "\",\"b\":[1,\"" ZERO
-        "\"],\"c\":{\"a\":1,\"a\":2},\"r\":{}}",
-        "{\"k\":\"row\",\"t\":\"t\",\"id\":\"" ID "\",\"b\":[1,\"" ZERO
-        "\"],\"c\":{\"a\":1,\"\\u0061\":2},\"r\":{}}",
-        "{\"k\":\"row\",\"t\":\"t\",\"id\":\"" ID "\",\"b\":[1,\"" ZERO
-        "\"],\"c\":{},\"r\":{},\"o\":null}",
-        "{\"k\":\"row\",\"t\":\"t\",\"id\":\"" ID "\",\"b\":[1,\"" ZERO "\"],\"c\":{},\"r\":{}} x",
+        REG "{\"a\":[1]}}", REG "{\"a\":[]}}", REG "{\"a\":[1,2]}}", REG "{\"a\":1}}",
+        REG "{\"\":[1,1,\"" ZERO "\"]}}", REG "[[1,1,\"" ZERO "\"]]}",
+        REG "{\"a\":[1,\"" ZERO "\",1]}}",
+        ROW ",\"n\":-1,\"c\":{},\"r\":{}}", ROW ",\"n\":1000001,\"c\":{},\"r\":{}}",
+        ROW ",\"c\":{\"a\":1,\"a\":2},\"r\":{}}", ROW ",\"c\":{\"a\":1,\"\\u0061\":2},\"r\":{}}",
+        ROW ",\"c\":{},\"r\":{},\"o\":null}", ROW ",\"c\":{},\"r\":{}} x", ROW ",\"c\":{}}",
     };
     /* clang-format on */
 
@@ -507,10 +472,8 @@ TEST(hostile_records_are_refused)
         check_refused(corrupt[i], MB_ERR_CORRUPT);
     }
     check_refused("{\"k\":\"zap\"}", MB_ERR_FORMAT);
-    check_refused("{\"k\":\"del\",\"t\":\"t\",\"id\":\"" ID "\",\"v\":[1,\"" ZERO "\"],\"q\":1}",
-                  MB_ERR_FORMAT);
-    check_refused("{\"k\":\"del\",\"t\":\"t\",\"id\":\"" ID "\",\"v\":[1,\"" ZERO "\"],\"n\":1}",
-                  MB_ERR_FORMAT);
+    check_refused(DEL ",\"v\":[1,\"" ZERO "\"],\"q\":1}", MB_ERR_FORMAT);
+    check_refused(DEL ",\"v\":[1,\"" ZERO "\"],\"n\":1}", MB_ERR_FORMAT);
 }
 
 TEST(long_names_and_many_columns_are_refused)
@@ -591,23 +554,17 @@ TEST(values_have_a_total_order)
 {
     /* clang-format off */
     static const struct mb_value values[] = {
-        {.type = MB_VALUE_NULL},
-        {.type = MB_VALUE_INTEGER, .integer = INT64_MIN},
-        {.type = MB_VALUE_INTEGER, .integer = 0},
-        {.type = MB_VALUE_INTEGER, .integer = INT64_MAX},
-        {.type = MB_VALUE_REAL, .real = -INFINITY},
-        {.type = MB_VALUE_REAL, .real = -1.5},
-        {.type = MB_VALUE_REAL, .real = -0.0},
-        {.type = MB_VALUE_REAL, .real = 0.0},
+        {.type = MB_VALUE_NULL}, {.type = MB_VALUE_INTEGER, .integer = INT64_MIN},
+        {.type = MB_VALUE_INTEGER, .integer = 0}, {.type = MB_VALUE_INTEGER, .integer = INT64_MAX},
+        {.type = MB_VALUE_REAL, .real = -INFINITY}, {.type = MB_VALUE_REAL, .real = -1.5},
+        {.type = MB_VALUE_REAL, .real = -0.0}, {.type = MB_VALUE_REAL, .real = 0.0},
         {.type = MB_VALUE_REAL, .real = 4.9406564584124654e-324},
-        {.type = MB_VALUE_REAL, .real = INFINITY},
-        {.type = MB_VALUE_TEXT},
+        {.type = MB_VALUE_REAL, .real = INFINITY}, {.type = MB_VALUE_TEXT},
         {.type = MB_VALUE_TEXT, .data = (const uint8_t *)"a", .size = 1},
         {.type = MB_VALUE_TEXT, .data = (const uint8_t *)"a\0", .size = 2},
         {.type = MB_VALUE_TEXT, .data = (const uint8_t *)"ab", .size = 2},
         {.type = MB_VALUE_TEXT, .data = (const uint8_t *)"\xff", .size = 1},
-        {.type = MB_VALUE_BLOB},
-        {.type = MB_VALUE_BLOB, .data = (const uint8_t *)"a", .size = 1},
+        {.type = MB_VALUE_BLOB}, {.type = MB_VALUE_BLOB, .data = (const uint8_t *)"a", .size = 1},
     };
     /* clang-format on */
     const size_t count = sizeof(values) / sizeof(values[0]);
