@@ -20,6 +20,7 @@
 #define RANDOM_RECORDS 10000
 #define ITEMS_MAX 12
 #define NAME_SIZE 65
+#define INF ((double)INFINITY)
 
 #define ID "00112233445566778899aabbccddeeff"
 #define MACHINE "0123456789abcdef"
@@ -72,7 +73,7 @@ static double random_real(void)
     /* clang-format off */
     static const double edges[] = {
         0.0, -0.0, 0.1, -1.5, 4.9406564584124654e-324, 2.2250738585072009e-308,
-        2.2250738585072014e-308, 1.7976931348623157e308, INFINITY, -INFINITY,
+        2.2250738585072014e-308, 1.7976931348623157e308, INF, -INF,
         -4.9406564584124654e-324,
     };
     /* clang-format on */
@@ -556,10 +557,10 @@ TEST(values_have_a_total_order)
     static const struct mb_value values[] = {
         {.type = MB_VALUE_NULL}, {.type = MB_VALUE_INTEGER, .integer = INT64_MIN},
         {.type = MB_VALUE_INTEGER, .integer = 0}, {.type = MB_VALUE_INTEGER, .integer = INT64_MAX},
-        {.type = MB_VALUE_REAL, .real = -INFINITY}, {.type = MB_VALUE_REAL, .real = -1.5},
+        {.type = MB_VALUE_REAL, .real = -INF}, {.type = MB_VALUE_REAL, .real = -1.5},
         {.type = MB_VALUE_REAL, .real = -0.0}, {.type = MB_VALUE_REAL, .real = 0.0},
         {.type = MB_VALUE_REAL, .real = 4.9406564584124654e-324},
-        {.type = MB_VALUE_REAL, .real = INFINITY}, {.type = MB_VALUE_TEXT},
+        {.type = MB_VALUE_REAL, .real = INF}, {.type = MB_VALUE_TEXT},
         {.type = MB_VALUE_TEXT, .data = (const uint8_t *)"a", .size = 1},
         {.type = MB_VALUE_TEXT, .data = (const uint8_t *)"a\0", .size = 2},
         {.type = MB_VALUE_TEXT, .data = (const uint8_t *)"ab", .size = 2},
