@@ -1,5 +1,4 @@
 /* SPDX-License-Identifier: MIT */
-
 /*
  * Proves that records survive the way through a line of JSON exactly, whatever SQLite may hold;
  * that a line is canonical; and that a line from a hostile store is refused without harm (to be run
