@@ -74,10 +74,10 @@ static int mem_probe(struct mb_store *store, bool *has_marker_out, struct mb_err
     return 0;
 }
 
-/* Takes data. */
-static void insert(struct mem_store *mem, const char *key, uint8_t *data, size_t size)
+/* Takes what is in object. */
+static void insert(struct mem_store *mem, struct object object)
 {
-    size_t index = lower_bound(mem, key);
+    size_t index = lower_bound(mem, object.key);
 
     if (mem->object_count == mem->object_capacity) {
         mem->object_capacity = mem->object_capacity == 0 ? 64 : mem->object_capacity * 2;
@@ -85,7 +85,7 @@ static void insert(struct mem_store *mem, const char *key, uint8_t *data, size_t
     }
     memmove(mem->objects + index + 1, mem->objects + index,
             (mem->object_count - index) * sizeof(mem->objects[0]));
-    mem->objects[index] = (struct object){.key = mb_alloc_text(key), .data = data, .size = size};
+    mem->objects[index] = object;
     mem->object_count++;
 }
 
@@ -108,7 +108,7 @@ static int mem_put(struct mb_store *store, const char *key, const struct mb_stor
     }
     object = find(mem, key);
     if (object == NULL) {
-        insert(mem, key, data, size);
+        insert(mem, (struct object){.key = mb_alloc_text(key), .data = data, .size = size});
     } else {
         free(object->data);
         object->data = data;
