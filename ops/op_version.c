@@ -1,0 +1,36 @@
+/* SPDX-License-Identifier: MIT */
+#include "op_list.h"
+#include "render.h"
+
+#include "banned.h"
+
+struct version_request {
+    bool unused; /* a request has at least one byte */
+};
+
+static int run(struct mb_context *ctx, const void *data, struct mb_report *report,
+               struct mb_error *err)
+{
+    (void)data;
+    (void)err;
+    mb_json_add_text(report->json, "version", ctx->version);
+    mb_render_add(&report->text, "membridge %s\n", ctx->version);
+    if (ctx->is_verbose) {
+        mb_render_add(&report->text,
+                      "Copyright the membridge contributors. MIT licence: do as you like, no "
+                      "warranty.\n");
+    }
+    return 0;
+}
+
+const struct mb_op mb_op_version = {
+    .name = "version",
+    .summary = "Print the version of membridge",
+    .help = "Examples:\n"
+            "  membridge version\n"
+            "  membridge version --json\n",
+    .params = NULL,
+    .request_size = sizeof(struct version_request),
+    .flags = MB_OP_STANDALONE,
+    .run = run,
+};
