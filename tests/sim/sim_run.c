@@ -1,0 +1,223 @@
+/* SPDX-License-Identifier: MIT */
+/* One seed: setup, its events, settling, verdict; then what waits for a person is decided, and judged again. */
+#include "sim.h"
+
+#include <string.h>
+
+#include "banned.h"
+
+#define HOUR_MS 3600000
+
+static const struct sim_sync_request whole_sync = {.operations = SIM_OP_PULL | SIM_OP_PUSH};
+
+/* In the middle of a machine's sync: its claude-mem writes, or another machine syncs. */
+static void race(struct sim_machine *machine, struct sim_random *random)
+{
+    struct sim_world *world = machine->world;
+    static const enum sim_event_what uses[] = {
+        SIM_EVENT_NEWOBS, SIM_EVENT_NEWSESS, SIM_EVENT_NEWPROMPT, SIM_EVENT_NEWSUM, SIM_EVENT_FILL,
+        SIM_EVENT_TITLE,  SIM_EVENT_PROJECT, SIM_EVENT_COMPLETE,  SIM_EVENT_MANUAL, SIM_EVENT_DEL,
+        SIM_EVENT_SESSDEL, SIM_EVENT_RESUME,
+    };
+    bool is_allowed[] = {
+        true, true, true, true, true, SIM_HAS(world->kinds, REG), SIM_HAS(world->kinds, REG),
+        SIM_HAS(world->kinds, REG), SIM_HAS(world->kinds, MANUAL), SIM_HAS(world->kinds, DEL),
+        SIM_HAS(world->kinds, SESSDEL), SIM_HAS(world->kinds, RESUME),
+    };
+
+    if (sim_random_chance(random, 40)) {
+        struct sim_machine *other = sim_world_living(world, sim_random_below(random, 100));
+
+        if (other != machine && !other->is_busy) {
+            sim_sync(other, &whole_sync);
+        }
+        return;
+    }
+    for (unsigned i = 1 + sim_random_below(random, 2); i > 0; i--) {
+        unsigned pick = sim_random_below(random, sizeof uses / sizeof uses[0]);
+
+        (void)sim_edit(machine, is_allowed[pick] ? uses[pick] : SIM_EVENT_NEWOBS, random);
+    }
+}
+
+static void sync_event(struct sim_machine *machine, enum sim_event_what what, struct sim_random *random)
+{
+    struct sim_sync_request request = whole_sync;
+
+    machine->is_faulty = SIM_HAS(machine->world->kinds, FAULT) && sim_random_chance(random, 50);
+    if (what == SIM_EVENT_PUSH) {
+        request.operations = SIM_OP_PUSH;
+    } else if (what == SIM_EVENT_PULL) {
+        request.operations = SIM_OP_PULL;
+    } else if (what == SIM_EVENT_FULLPUSH) {
+        request.is_full = true;
+    } else if (what == SIM_EVENT_KILL) {
+        machine->kill_at = 1 + sim_random_below(random, 4u << sim_random_below(random, 5));
+    } else if (what == SIM_EVENT_RACE) {
+        machine->race_at = 1 + sim_random_below(random, 4u << sim_random_below(random, 5));
+        machine->race_seed = sim_random_next(random);
+    }
+    sim_sync(machine, &request);
+    machine->is_faulty = false;
+}
+
+static void jump(struct sim_machine *machine, struct sim_random *random)
+{
+    static const int64_t jumps[] = {HOUR_MS, -HOUR_MS, 24 * HOUR_MS, -24 * HOUR_MS, -600000, 600000};
+
+    machine->skew_ms += jumps[sim_random_below(random, 6)];
+}
+
+void sim_run_event(struct sim_world *world, const struct sim_event *event)
+{
+    static const int64_t pauses[] = {1000, 1000, 2000, 5000, 15000, 60000, HOUR_MS, 26 * HOUR_MS};
+    struct sim_machine *machine = sim_world_living(world, event->machine);
+    struct sim_random random;
+    bool is_done = true;
+
+    sim_random_init(&random, event->seed);
+    world->clock_ms += pauses[sim_random_below(&random, sizeof pauses / sizeof pauses[0])];
+    sim_log(world, "  %s %s", machine->name, sim_event_name(event->what));
+    switch ((int)event->what) {
+    case SIM_EVENT_KILL:
+    case SIM_EVENT_RACE:
+        sync_event(machine, event->what, &random);
+        return; /* counted where they happen */
+    case SIM_EVENT_SYNC:
+    case SIM_EVENT_PUSH:
+    case SIM_EVENT_PULL:
+    case SIM_EVENT_FULLPUSH: sync_event(machine, event->what, &random); break;
+    case SIM_EVENT_JUMP: jump(machine, &random); break;
+    case SIM_EVENT_DBRESTORE:
+    case SIM_EVENT_STATELOSS:
+    case SIM_EVENT_VM:
+    case SIM_EVENT_CLONE:
+    case SIM_EVENT_STORERESTORE:
+    case SIM_EVENT_GONE: is_done = sim_disaster(machine, event->what, &random); break;
+    default: is_done = sim_edit(machine, event->what, &random); break;
+    }
+    world->reached[event->what] += is_done ? 1 : 0;
+}
+
+static void settle(struct sim_world *world, int round_count)
+{
+    for (int round = 0; round < round_count; round++) {
+        world->clock_ms += 26 * (int64_t)HOUR_MS; /* past every daily look */
+        for (size_t i = 0; i < world->machine_count; i++) {
+            sim_sync(world->machines[i], &whole_sync);
+        }
+    }
+    for (size_t i = 0; i < world->machine_count; i++) {
+        if (!world->machines[i]->is_gone) {
+            sim_sync_status(world->machines[i]);
+        }
+    }
+}
+
+/* Many single deletes may arrive at once and are then held: the person says yes. */
+static void accept_arrived(struct sim_world *world)
+{
+    struct sim_sync_request request = whole_sync;
+    bool is_any = false;
+
+    request.accept_in = true;
+    for (size_t i = 0; i < world->machine_count; i++) {
+        if (!world->machines[i]->is_gone && world->machines[i]->status.deletes_held_in > 0) {
+            sim_log(world, "  %s accepts the deletes that arrived", world->machines[i]->name);
+            sim_sync(world->machines[i], &request);
+            is_any = true;
+        }
+    }
+    if (is_any) {
+        settle(world, 3);
+    }
+}
+
+/* no-mass-delete: what a machine deleted in one go is held there. */
+static void check_holds(struct sim_world *world)
+{
+    for (size_t i = 0; i < world->machine_count; i++) {
+        const struct sim_machine *machine = world->machines[i];
+        int64_t held = 0;
+
+        for (size_t k = 0; k < world->ledger->row_count; k++) {
+            const struct sim_row *row = &world->ledger->rows[k];
+
+            held += (row->guarded_by >> i & 1u) != 0 && !row->is_suppressed && !row->is_deleted ? 1 : 0;
+        }
+        if (!machine->is_gone && machine->status.is_known && machine->status.deletes_held_out < held) {
+            sim_bad(world, "a mass delete of %lld rows is not held at %s (%lld are)", (long long)held, machine->name,
+                    (long long)machine->status.deletes_held_out);
+        }
+    }
+}
+
+/* The person decides about each mass delete; the ledger then knows what must come of it. */
+static bool decide_holds(struct sim_world *world)
+{
+    struct sim_ledger *ledger = world->ledger;
+    struct sim_random random;
+    bool is_any = false;
+
+    sim_random_init(&random, sim_random_mix(world->script->seed, 3));
+    for (size_t i = 0; i < world->machine_count; i++) {
+        struct sim_machine *machine = world->machines[i];
+        struct sim_sync_request request = whole_sync;
+        bool is_accepted = sim_random_chance(&random, 50);
+
+        if (machine->is_gone || machine->status.deletes_held_out == 0) {
+            continue;
+        }
+        sim_log(world, "  %s %s its mass delete", machine->name, is_accepted ? "accepts" : "takes back");
+        request.accept_out = is_accepted;
+        request.heal = !is_accepted;
+        for (size_t k = 0; k < ledger->row_count; k++) {
+            struct sim_row *row = &ledger->rows[k];
+
+            if ((row->guarded_by >> i & 1u) == 0) {
+                continue;
+            }
+            row->is_unsure = row->is_unsure || row->guarded_by != 1u << i || row->is_suppressed;
+            row->is_deleted = row->is_deleted || is_accepted;
+            row->is_dead = row->is_dead || is_accepted;
+            row->guarded_by &= ~(1u << i);
+        }
+        sim_sync(machine, &request);
+        is_any = true;
+    }
+    return is_any;
+}
+
+static void judge(struct sim_world *world)
+{
+    accept_arrived(world);
+    check_holds(world);
+    sim_judge(world);
+}
+
+void sim_run(const struct sim_script *script, FILE *log, bool logs_steps, struct sim_verdict *verdict)
+{
+    struct sim_world *world = sim_world_new(script, log);
+
+    world->logs_steps = logs_steps;
+    world->on_race = race;
+    sim_world_setup(world);
+    for (size_t i = 0; i < script->event_count; i++) {
+        sim_run_event(world, &script->events[i]);
+    }
+    sim_log(world, "  settling");
+    sim_world_calm(world);
+    world->is_settling = true;
+    world->on_race = NULL;
+    settle(world, 6);
+    judge(world);
+    if (world->error_count == 0 && decide_holds(world)) {
+        settle(world, 4);
+        judge(world);
+    }
+    memset(verdict, 0, sizeof *verdict);
+    verdict->error_count = world->error_count;
+    memcpy(verdict->errors, world->errors, sizeof verdict->errors);
+    memcpy(verdict->reached, world->reached, sizeof verdict->reached);
+    sim_world_free(world);
+}

@@ -1,0 +1,184 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The engine as processes use it: opened, used and closed for each sync. The only file of the simulation that calls it,
+ * and only through engine.h. An operation may only fail for a cause that the simulation gave it.
+ */
+#include "sim.h"
+
+#include "engine.h"
+
+#include <string.h>
+
+#include "banned.h"
+
+static struct mb_engine_config make_config(struct sim_machine *machine, bool is_read_only)
+{
+    return (struct mb_engine_config){
+        .project = "sim",
+        .db_path = machine->db_path,
+        .state_dir = machine->state_dir,
+        .store = is_read_only ? NULL : machine->store,
+        .env = &machine->env,
+        .program = "membridge sim",
+        .is_read_only = is_read_only,
+        .backup_days_max = 14,
+        .backup_count_max = 50,
+    };
+}
+
+static bool is_fault_code(enum mb_code code)
+{
+    return code == MB_ERR_TEMPORARY || code == MB_ERR_UNKNOWN_OUTCOME || code == MB_ERR_NO_SPACE ||
+           code == MB_ERR_CORRUPT;
+}
+
+/* Was there a cause? */
+static void check_failure(struct sim_machine *machine, const char *what, const struct mb_error *err)
+{
+    sim_log(machine->world, "      %s %s fails: %s: %s", machine->name, what, mb_error_name(err->code), err->message);
+    if (machine->is_dead) {
+        if (err->code != MB_ERR_INTERRUPTED) {
+            sim_bad(machine->world, "%s says '%s' when it was stopped at %s: %s", what, mb_error_name(err->code),
+                    machine->name, err->message);
+        }
+    } else if (machine->fault_count == 0 || !is_fault_code(err->code)) {
+        sim_bad(machine->world, "%s fails without a cause at %s: %s: %s", what, machine->name,
+                mb_error_name(err->code), err->message);
+    }
+}
+
+static void begin_operation(struct sim_machine *machine)
+{
+    machine->operation_count++;
+    machine->fresh_count = 0;
+    sim_db_count(machine, machine->before);
+    if (!machine->has_worker) {
+        sim_db_close(machine);
+    }
+}
+
+static void end_operation(struct sim_machine *machine, bool is_sent)
+{
+    sim_ledger_captured(machine);
+    if (is_sent) {
+        sim_ledger_sent(machine);
+    }
+    if (!machine->has_worker) {
+        sim_db_close(machine);
+    }
+}
+
+static bool may_have_damage(const struct sim_world *world)
+{
+    sim_kinds kinds = world->kinds;
+
+    return SIM_HAS(kinds, FAULT) || SIM_HAS(kinds, STORERESTORE) || SIM_HAS(kinds, VM) || SIM_HAS(kinds, CLONE);
+}
+
+static void pull(struct sim_machine *machine, struct mb_engine *engine, const struct sim_sync_request *request)
+{
+    struct mb_pull_request wanted = {.accept_deletes = request->accept_in, .heal = request->heal};
+    struct mb_pull_report report = {0};
+    struct mb_error err;
+
+    begin_operation(machine);
+    if (mb_engine_pull(engine, &wanted, &report, &err) != 0) {
+        check_failure(machine, "pull", &err);
+        return;
+    }
+    sim_log(machine->world, "      %s pull: +%lld ~%lld -%lld parked %lld conflicts %lld held %lld%s%s",
+            machine->name, (long long)report.rows_inserted, (long long)report.rows_updated,
+            (long long)report.rows_deleted, (long long)report.rows_parked, (long long)report.conflicts,
+            (long long)report.deletes_held, report.warning.code == MB_OK ? "" : " warning: ",
+            report.warning.code == MB_OK ? "" : report.warning.message);
+    if (report.warning.code != MB_OK && machine->fault_count == 0 && !may_have_damage(machine->world)) {
+        sim_bad(machine->world, "pull warns without a cause at %s: %s", machine->name, report.warning.message);
+    }
+    end_operation(machine, false);
+}
+
+static void push(struct sim_machine *machine, struct mb_engine *engine, const struct sim_sync_request *request)
+{
+    struct mb_push_request wanted = {.is_full = request->is_full, .accept_deletes = request->accept_out};
+    struct mb_push_report report = {0};
+    struct mb_error err;
+    bool is_sent;
+
+    begin_operation(machine);
+    if (mb_engine_push(engine, &wanted, &report, &err) != 0) {
+        check_failure(machine, "push", &err);
+        return;
+    }
+    is_sent = report.outcome == MB_OUTCOME_DONE || report.outcome == MB_OUTCOME_NOTHING;
+    sim_log(machine->world, "      %s push: %s, sent %lld (%lld deletes), held %lld", machine->name,
+            mb_engine_outcome_name(report.outcome), (long long)report.rows_sent, (long long)report.deletes_sent,
+            (long long)report.deletes_held);
+    if (!is_sent && machine->fault_count == 0) {
+        sim_bad(machine->world, "push is '%s' without a cause at %s: %s", mb_engine_outcome_name(report.outcome),
+                machine->name, report.reason.message);
+    }
+    end_operation(machine, is_sent);
+}
+
+void sim_sync(struct sim_machine *machine, const struct sim_sync_request *request)
+{
+    struct mb_engine_config config = make_config(machine, false);
+    struct mb_engine *engine = NULL;
+    struct mb_error err;
+
+    if (machine->is_busy || machine->is_gone) {
+        return;
+    }
+    machine->is_busy = true;
+    machine->is_dead = false;
+    machine->step_count = 0;
+    machine->fault_count = 0;
+    if (mb_engine_open(&config, &engine, &err) != 0) {
+        check_failure(machine, "open", &err);
+        goto out;
+    }
+    if ((request->operations & SIM_OP_PULL) != 0) {
+        pull(machine, engine, request);
+    }
+    if (!machine->is_dead && (request->operations & SIM_OP_PUSH) != 0) {
+        push(machine, engine, request);
+    }
+    mb_engine_close(engine);
+out:
+    machine->is_busy = false;
+    machine->is_dead = false;
+    machine->kill_at = 0;
+    machine->race_at = 0;
+    if (!machine->has_worker) {
+        sim_db_close(machine);
+    }
+}
+
+void sim_sync_status(struct sim_machine *machine)
+{
+    struct mb_engine_config config = make_config(machine, true);
+    struct mb_status_report report;
+    struct mb_engine *engine = NULL;
+    struct mb_error err;
+
+    memset(&report, 0, sizeof report);
+    machine->step_count = 0;
+    machine->status.is_known = false;
+    if (mb_engine_open(&config, &engine, &err) != 0) {
+        check_failure(machine, "open for status", &err);
+        return;
+    }
+    if (mb_engine_status(engine, &report, &err) != 0) {
+        check_failure(machine, "status", &err);
+    } else {
+        machine->status.is_known = true;
+        memcpy(machine->status.digest, report.digest, sizeof machine->status.digest);
+        memcpy(machine->status.digest_alarm, report.digest_alarm, sizeof machine->status.digest_alarm);
+        machine->status.pending_out = report.pending_out;
+        machine->status.deletes_held_out = report.deletes_held_out;
+        machine->status.deletes_held_in = report.deletes_held_in;
+        machine->status.rows_parked = report.rows_parked;
+        machine->status.conflicts = report.conflicts;
+    }
+    mb_engine_close(engine);
+}
