@@ -26,6 +26,8 @@ const struct mb_param mb_args_global_params[] = {
      offsetof(struct mb_args_globals, dry_run), 0, 0},
     {"verbose", MB_PARAM_FLAG, NULL, "say more: with --dry-run every row",
      offsetof(struct mb_args_globals, verbose), 0, 0},
+    {"quiet", MB_PARAM_FLAG, NULL, "say nothing but what went wrong",
+     offsetof(struct mb_args_globals, quiet), 0, 0},
     {"json", MB_PARAM_FLAG, NULL, "one JSON object instead of text",
      offsetof(struct mb_args_globals, json), 0, 0},
     {"help", MB_PARAM_FLAG, NULL, "explain the command (also -h)",

@@ -8,7 +8,6 @@
 #include "alloc.h"
 #include "args.h"
 #include "config.h"
-#include "engine.h"
 #include "log.h"
 #include "output.h"
 #include "store.h"
@@ -131,7 +130,7 @@ static int run_op(const struct mb_args *args, const struct mb_env *env, struct m
     mb_error_init(&err);
     if ((op->flags & MB_OP_STANDALONE) == 0) {
         if (mb_config_load(&config, environ, mb_args_flag, &globals, &err) != 0) {
-            mb_ops_fail(op->name, &err, report);
+            mb_report_fail(report, op->name, &err);
             status = mb_error_exit_status(err.code);
             goto out;
         }
@@ -181,7 +180,7 @@ int main(int argc, char **argv)
                        strcmp(term, "dumb") == 0;
     mb_output_init(&output, &choice, &env);
     if (status != 0) {
-        mb_ops_fail(args.op != NULL ? args.op->name : args.op_word, &err, &report);
+        mb_report_fail(&report, args.op != NULL ? args.op->name : args.op_word, &err);
         status = mb_error_exit_status(err.code);
     } else {
         if (args.globals.help) {

@@ -220,16 +220,16 @@ static int connect(const char *path, int flags, struct mb_sample **sample_out, s
     sample = NULL;
     rc = 0;
 out:
-    mb_sample_close(sample);
+    mb_db_sample_close(sample);
     return rc;
 }
 
-int mb_sample_open(const char *path, struct mb_sample **sample_out, struct mb_error *err)
+int mb_db_sample_open(const char *path, struct mb_sample **sample_out, struct mb_error *err)
 {
     return connect(path, SQLITE_OPEN_READWRITE, sample_out, err);
 }
 
-int mb_sample_create(const char *path, struct mb_sample **sample_out, struct mb_error *err)
+int mb_db_sample_create(const char *path, struct mb_sample **sample_out, struct mb_error *err)
 {
     struct mb_sample *sample = NULL;
     sqlite3_stmt *stmt = NULL;
@@ -266,11 +266,11 @@ int mb_sample_create(const char *path, struct mb_sample **sample_out, struct mb_
     sample = NULL;
     rc = 0;
 out:
-    mb_sample_close(sample);
+    mb_db_sample_close(sample);
     return rc;
 }
 
-void mb_sample_close(struct mb_sample *sample)
+void mb_db_sample_close(struct mb_sample *sample)
 {
     if (sample != NULL) {
         (void)sqlite3_close(sample->db);
@@ -400,8 +400,8 @@ static int insert_summary(struct mb_sample *sample, const struct mb_sample_sessi
     return finish(sample, stmt, err);
 }
 
-int mb_sample_add_session(struct mb_sample *sample, const struct mb_sample_session *session,
-                          struct mb_error *err)
+int mb_db_sample_add_session(struct mb_sample *sample, const struct mb_sample_session *session,
+                             struct mb_error *err)
 {
     char *memory_id =
         mb_alloc_format("memory-%s-%" PRId64, session->content_id, session->started_ms);
@@ -432,7 +432,8 @@ out:
     return rc;
 }
 
-int mb_sample_delete_observation(struct mb_sample *sample, const char *title, struct mb_error *err)
+int mb_db_sample_delete_observation(struct mb_sample *sample, const char *title,
+                                    struct mb_error *err)
 {
     sqlite3_stmt *stmt = NULL;
 
@@ -475,8 +476,8 @@ out:
     return rc;
 }
 
-int mb_sample_count(struct mb_sample *sample, const char *table, int64_t *count_out,
-                    struct mb_error *err)
+int mb_db_sample_count(struct mb_sample *sample, const char *table, int64_t *count_out,
+                       struct mb_error *err)
 {
     char sql[128];
 
@@ -484,8 +485,8 @@ int mb_sample_count(struct mb_sample *sample, const char *table, int64_t *count_
     return scalar(sample, sql, NULL, count_out, err);
 }
 
-int mb_sample_count_title(struct mb_sample *sample, const char *title, int64_t *count_out,
-                          struct mb_error *err)
+int mb_db_sample_count_title(struct mb_sample *sample, const char *title, int64_t *count_out,
+                             struct mb_error *err)
 {
     return scalar(sample, "SELECT count(*) FROM observations WHERE title = ?1", title, count_out,
                   err);
@@ -554,8 +555,8 @@ static int compare_rows(struct mb_sample *sample, sqlite3_stmt *a, sqlite3_stmt 
     }
 }
 
-int mb_sample_compare(struct mb_sample *a, struct mb_sample *b, int64_t *row_count_out,
-                      char difference[static MB_SAMPLE_DIFFERENCE_MAX], struct mb_error *err)
+int mb_db_sample_compare(struct mb_sample *a, struct mb_sample *b, int64_t *row_count_out,
+                         char difference[static MB_SAMPLE_DIFFERENCE_MAX], struct mb_error *err)
 {
     sqlite3_stmt *stmt_a = NULL;
     sqlite3_stmt *stmt_b = NULL;

@@ -8,8 +8,8 @@
  * WAL mode, and the rows are written as claude-mem writes them: ids from its own counters, texts
  * with content hashes, full-text search fed by triggers.
  *
- * mb_sample_open() is "claude-mem running": the connection stays open, so that a sync beside it is
- * a sync of a database in use. The words come from the caller.
+ * mb_db_sample_open() is "claude-mem running": the connection stays open, so that a sync beside it
+ * is a sync of a database in use. The words come from the caller.
  */
 
 #include "error.h"
@@ -42,25 +42,25 @@ struct mb_sample_session {
 
 /* Makes the database (the file must not be there) or opens an existing one. MB_ERR_FAILED and
  * the codes of files. */
-MB_MUST_USE int mb_sample_create(const char *path, struct mb_sample **sample_out,
-                                 struct mb_error *err);
-MB_MUST_USE int mb_sample_open(const char *path, struct mb_sample **sample_out,
-                               struct mb_error *err);
-void mb_sample_close(struct mb_sample *sample); /* NULL is fine */
+MB_MUST_USE int mb_db_sample_create(const char *path, struct mb_sample **sample_out,
+                                    struct mb_error *err);
+MB_MUST_USE int mb_db_sample_open(const char *path, struct mb_sample **sample_out,
+                                  struct mb_error *err);
+void mb_db_sample_close(struct mb_sample *sample); /* NULL is fine */
 
 /* A session with its prompt, observations and summary, in one transaction. */
-MB_MUST_USE int mb_sample_add_session(struct mb_sample *sample,
-                                      const struct mb_sample_session *session,
-                                      struct mb_error *err);
+MB_MUST_USE int mb_db_sample_add_session(struct mb_sample *sample,
+                                         const struct mb_sample_session *session,
+                                         struct mb_error *err);
 
 /* Deletes the oldest observation of that title, as claude-mem's viewer does. MB_ERR_NOT_FOUND. */
-MB_MUST_USE int mb_sample_delete_observation(struct mb_sample *sample, const char *title,
-                                             struct mb_error *err);
+MB_MUST_USE int mb_db_sample_delete_observation(struct mb_sample *sample, const char *title,
+                                                struct mb_error *err);
 
-MB_MUST_USE int mb_sample_count(struct mb_sample *sample, const char *table, int64_t *count_out,
-                                struct mb_error *err);
-MB_MUST_USE int mb_sample_count_title(struct mb_sample *sample, const char *title,
-                                      int64_t *count_out, struct mb_error *err);
+MB_MUST_USE int mb_db_sample_count(struct mb_sample *sample, const char *table, int64_t *count_out,
+                                   struct mb_error *err);
+MB_MUST_USE int mb_db_sample_count_title(struct mb_sample *sample, const char *title,
+                                         int64_t *count_out, struct mb_error *err);
 
 /*
  * Compares all sessions, prompts, observations and summaries by what they say (never by local ids).
@@ -68,8 +68,9 @@ MB_MUST_USE int mb_sample_count_title(struct mb_sample *sample, const char *titl
  * sentence about the first row that one of them lacks.
  */
 #define MB_SAMPLE_DIFFERENCE_MAX 256
-MB_MUST_USE int mb_sample_compare(struct mb_sample *a, struct mb_sample *b, int64_t *row_count_out,
-                                  char difference[static MB_SAMPLE_DIFFERENCE_MAX],
-                                  struct mb_error *err);
+MB_MUST_USE int mb_db_sample_compare(struct mb_sample *a, struct mb_sample *b,
+                                     int64_t *row_count_out,
+                                     char difference[static MB_SAMPLE_DIFFERENCE_MAX],
+                                     struct mb_error *err);
 
 #endif

@@ -12,10 +12,9 @@
  * it runs goes through struct mb_host.
  */
 
-#include "buf.h"
 #include "env.h"
 #include "error.h"
-#include "json.h"
+#include "report.h"
 
 #include <stdint.h>
 
@@ -108,33 +107,6 @@ struct mb_context {
     const struct mb_setting_info *settings; /* for help; ends with env_name NULL */
 };
 
-/*
- * json is an object that holds "ok": true and "operation" when run() is called; run() adds to it.
- * Problems are why a report that is complete still asks for somebody (queued, held deletes): the
- * worst of them decides the exit status. They are said on stderr, and are "notices" in the JSON;
- * the worst is "error" if is_failed.
- */
-#define MB_REPORT_PROBLEMS_MAX 6
-struct mb_report {
-    struct mb_json *json;
-    struct mb_buf text;
-    size_t problem_count;
-    struct mb_error problems[MB_REPORT_PROBLEMS_MAX];
-    bool is_failed; /* "ok" is false although there is a report: one half of a sync failed */
-};
-
-/* Room for the longest list of changes that a report shows. */
-#define MB_REPORT_TEXT_MAX ((size_t)64 * 1024 * 1024)
-
-void mb_report_init(struct mb_report *report);
-void mb_report_release(struct mb_report *report);
-/* One that says the same as an earlier one, or no error at all, is left out. */
-void mb_report_add_problem(struct mb_report *report, const struct mb_error *problem);
-/* MB_OK if there is none. */
-enum mb_code mb_report_worst(const struct mb_report *report);
-/* Starts json anew with "ok": false, for a run() that has a report in spite of a failure. */
-void mb_report_mark_failed(struct mb_report *report, const char *name);
-
 enum mb_op_flag {
     MB_OP_WRITES_LOCAL = 1,  /* the database, the state or the configuration of this machine */
     MB_OP_WRITES_REMOTE = 2, /* the store */
@@ -166,9 +138,5 @@ const struct mb_op *mb_ops_find(const char *name);
  */
 int mb_ops_run(const struct mb_op *op, struct mb_context *ctx, const void *request,
                struct mb_report *report);
-
-/* What a door reports when it fails before an operation runs (wrong flags, bad settings). name
- * may be NULL. */
-void mb_ops_fail(const char *name, const struct mb_error *problem, struct mb_report *report);
 
 #endif

@@ -94,7 +94,7 @@ static int add_sessions(const struct demo *demo, struct machine *machine, unsign
     for (unsigned i = 0; i < count; i++) {
         mb_demo_text_session(text, machine->name, machine->session_count++,
                              started_ms + (int64_t)i * 2 * HOUR_MS);
-        if (mb_sample_add_session(machine->sample, &text->session, err) != 0 ||
+        if (mb_db_sample_add_session(machine->sample, &text->session, err) != 0 ||
             mb_env_step(demo->ctx->env, "demo-session", err) != 0) {
             goto out;
         }
@@ -119,7 +119,7 @@ static int set_up_machine(struct demo *demo, struct machine *machine, const char
     machine->database = mb_file_join(folder, "claude-mem.db");
     machine->state_folder = mb_file_join(folder, "state");
     if (mb_file_make_folder(folder, 0700, err) != 0 ||
-        mb_sample_create(machine->database, &machine->sample, err) != 0 ||
+        mb_db_sample_create(machine->database, &machine->sample, err) != 0 ||
         add_sessions(demo, machine, SESSIONS_FIRST, now_ms - 90 * 24 * HOUR_MS, err) != 0 ||
         demo->ctx->host.open_store(demo->ctx->host.context, demo->store_folder, &machine->env,
                                    &machine->counts, &machine->store, err) != 0) {
@@ -183,8 +183,8 @@ static int check_equal(struct demo *demo, struct mb_error *err)
     char count[MB_RENDER_COUNT_MAX];
     int64_t rows = 0;
 
-    if (mb_sample_compare(demo->machines[0].sample, demo->machines[1].sample, &rows, difference,
-                          err) != 0) {
+    if (mb_db_sample_compare(demo->machines[0].sample, demo->machines[1].sample, &rows, difference,
+                             err) != 0) {
         return -1;
     }
     check(demo, difference[0] == '\0', "both databases hold the same memories",
@@ -199,7 +199,7 @@ static int check_count(struct demo *demo, int64_t sessions, struct mb_error *err
     int64_t found[MACHINE_COUNT] = {0};
 
     for (size_t i = 0; i < MACHINE_COUNT; i++) {
-        if (mb_sample_count(demo->machines[i].sample, "sdk_sessions", &found[i], err) != 0) {
+        if (mb_db_sample_count(demo->machines[i].sample, "sdk_sessions", &found[i], err) != 0) {
             return -1;
         }
     }
@@ -250,11 +250,11 @@ static int delete_travels(struct demo *demo, struct mb_error *err)
     say(demo, "%s", "");
     say(demo, MB_MARK_BOLD "3. A memory is deleted on one machine" MB_MARK_END);
     say(demo, "  %s deletes '%s'", demo->machines[0].name, title);
-    if (mb_sample_count_title(demo->machines[1].sample, title, &before, err) != 0 ||
-        mb_sample_delete_observation(demo->machines[0].sample, title, err) != 0 ||
+    if (mb_db_sample_count_title(demo->machines[1].sample, title, &before, err) != 0 ||
+        mb_db_sample_delete_observation(demo->machines[0].sample, title, err) != 0 ||
         sync_machine(demo, &demo->machines[0], err) != 0 ||
         sync_machine(demo, &demo->machines[1], err) != 0 ||
-        mb_sample_count_title(demo->machines[1].sample, title, &after, err) != 0) {
+        mb_db_sample_count_title(demo->machines[1].sample, title, &after, err) != 0) {
         goto out;
     }
     check(demo, before == 1 && after == 0, "it is gone on the other machine too", "");
@@ -273,7 +273,7 @@ static int measure_files(struct demo *demo, struct mb_error *err)
     for (size_t i = 0; i < MACHINE_COUNT; i++) {
         struct machine *machine = &demo->machines[i];
         struct mb_file_stat stat;
-        mb_sample_close(machine->sample); /* claude-mem stops: all is in the file itself */
+        mb_db_sample_close(machine->sample); /* claude-mem stops: all is in the file itself */
         machine->sample = NULL;
         if (mb_file_stat(machine->database, &stat, err) != 0) {
             return -1;
@@ -337,7 +337,7 @@ static int tidy_up(struct demo *demo, struct mb_error *err)
     int rc = 0;
 
     for (size_t i = 0; i < MACHINE_COUNT; i++) {
-        mb_sample_close(demo->machines[i].sample);
+        mb_db_sample_close(demo->machines[i].sample);
         mb_store_free(demo->machines[i].store);
         free(demo->machines[i].database);
         free(demo->machines[i].state_folder);
