@@ -7,6 +7,7 @@
 #include "file.h"
 #include "tmpdir.h"
 
+#include <dirent.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -206,4 +207,18 @@ void plant_file(const char *folder, const char *name, const char *text)
     CHECK_OK(mb_file_replace(path, text, strlen(text), 0600, &err), &err);
     free(parent);
     free(path);
+}
+
+unsigned count_files(const char *folder, const char *prefix)
+{
+    DIR *stream = opendir(folder);
+    const struct dirent *entry;
+    unsigned count = 0;
+
+    MB_ASSERT(stream != NULL);
+    while ((entry = readdir(stream)) != NULL) {
+        count += strncmp(entry->d_name, prefix, strlen(prefix)) == 0 ? 1 : 0;
+    }
+    (void)closedir(stream);
+    return count;
 }

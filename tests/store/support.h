@@ -49,6 +49,9 @@ void remove_folder(char *folder);
 /* Writes <folder>/<name> (its folders made) by other means than a store. */
 void plant_file(const char *folder, const char *name, const char *text);
 
+/* Files in the folder itself whose names start with prefix. */
+unsigned count_files(const char *folder, const char *prefix);
+
 /* ---- conformance ---- */
 
 struct factory {

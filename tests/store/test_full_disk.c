@@ -2,9 +2,6 @@
 /* Proves: a full drive is said to be full, keeps what it had, and takes objects again when there is
  * room. The drive is one of 1 MB, mounted by a child in a name space of its own; where that is not
  * allowed the test says that it was skipped. */
-#ifdef __linux__
-#define _GNU_SOURCE /* unshare() */
-#endif
 #include "alloc.h"
 #include "check.h"
 #include "support.h"
