@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* Proves: the folder backend holds in the places where folders are not like memory: other people's
- * files, links, names that are taken, files that change under our hands, drives that are not there. */
+ * files, links, names that are taken, files that change under our hands, drives that are gone. */
 #include "alloc.h"
 #include "assert.h"
 #include "check.h"
