@@ -297,7 +297,7 @@ struct sim_world {
     struct sim_ledger *ledger;                      /* owned */
     FILE *log;        /* NULL: silent */
     bool logs_steps;
-    bool is_settling;
+    bool is_quiet; /* settling, and every row was counted: nobody edits any more */
     void (*on_race)(struct sim_machine *machine, struct sim_random *random); /* in the middle of a sync */
     unsigned reached[SIM_EVENT_WHATS];
     size_t error_count;

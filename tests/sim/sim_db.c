@@ -274,10 +274,19 @@ void sim_db_count(struct sim_machine *machine, sim_counts counts)
 
 void sim_db_sequences(struct sim_machine *machine, int64_t sequences[static SIM_TABLES])
 {
-    for (int i = 0; i < SIM_TABLES; i++) {
-        sequences[i] = sim_db_int64(machine, "SELECT seq FROM sqlite_sequence WHERE name=%Q",
-                                    sim_tables[i].name);
+    sqlite3_stmt *statement = NULL;
+
+    memset(sequences, 0, SIM_TABLES * sizeof sequences[0]);
+    MB_ASSERT(sqlite3_prepare_v2(sim_db_open(machine), "SELECT name,seq FROM sqlite_sequence", -1, &statement, NULL) ==
+              SQLITE_OK);
+    while (step(machine, statement) == SQLITE_ROW) {
+        for (int i = 0; i < SIM_TABLES; i++) {
+            if (strcmp((const char *)sqlite3_column_text(statement, 0), sim_tables[i].name) == 0) {
+                sequences[i] = sqlite3_column_int64(statement, 1);
+            }
+        }
     }
+    (void)sqlite3_finalize(statement);
 }
 
 /* Columns of the current row as text with a letter for their type, NULLs as NULL. */

@@ -608,9 +608,6 @@ bool sim_edit(struct sim_machine *machine, enum sim_event_what what, struct sim_
         note_orphans(machine);
         (void)sqlite3_exec(machine->db, "PRAGMA foreign_keys=ON", NULL, NULL, NULL);
     }
-    if (!machine->has_worker) {
-        sim_db_close(machine);
-    }
     sim_log(machine->world, "      %s %s%s", machine->name, sim_event_name(what), is_done ? "" : " (not now)");
     return is_done;
 }

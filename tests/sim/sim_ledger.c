@@ -58,28 +58,25 @@ static void read_cells(struct sim_machine *machine, struct sim_row *row)
 {
     const struct sim_table_info *info = &sim_tables[row->table];
     sqlite3_stmt *statement = NULL;
-    char *sql;
+    char **cells;
+    char *sql = sqlite3_mprintf("SELECT 0");
 
     for (size_t i = 0; i < info->column_count; i++) {
-        if (!sim_db_has(machine, row->table, i)) {
-            continue;
-        }
-        row->columns |= 1u << i;
-        sql = row->table == SIM_SESSION
-                  ? sqlite3_mprintf("SELECT %s FROM %s WHERE content_session_id=%Q",
-                                    info->columns[i].name, info->name, row->content)
-                  : sqlite3_mprintf("SELECT %s FROM %s WHERE created_at_epoch=%lld",
-                                    info->columns[i].name, info->name, (long long)row->epoch);
-        MB_ASSERT(sqlite3_prepare_v2(machine->db, sql, -1, &statement, NULL) == SQLITE_OK);
-        sqlite3_free(sql);
-        if (sqlite3_step(statement) == SQLITE_ROW) {
-            char **cells = sim_db_cells(statement, 0, 1);
+        bool is_there = sim_db_has(machine, row->table, i);
 
-            row->cells[i] = cells[0];
-            free(cells);
-        }
-        (void)sqlite3_finalize(statement);
+        row->columns |= is_there ? 1u << i : 0;
+        sql = sqlite3_mprintf("%z,%s", sql, is_there ? info->columns[i].name : "NULL");
     }
+    sql = row->table == SIM_SESSION
+              ? sqlite3_mprintf("%z FROM %s WHERE content_session_id=%Q", sql, info->name, row->content)
+              : sqlite3_mprintf("%z FROM %s WHERE created_at_epoch=%lld", sql, info->name, (long long)row->epoch);
+    MB_ASSERT(sqlite3_prepare_v2(machine->db, sql, -1, &statement, NULL) == SQLITE_OK);
+    sqlite3_free(sql);
+    MB_ASSERT(sqlite3_step(statement) == SQLITE_ROW);
+    cells = sim_db_cells(statement, 1, info->column_count);
+    memcpy(row->cells, cells, sizeof row->cells);
+    free(cells);
+    (void)sqlite3_finalize(statement);
 }
 
 static bool has_disasters(const struct sim_world *world)
@@ -267,6 +264,9 @@ void sim_ledger_captured(struct sim_machine *machine)
 {
     for (size_t i = 0; i < machine->pending_count; i++) {
         machine->pending[i].is_captured |= machine->pending[i].stamp < machine->operation_count;
+    }
+    if (machine->world->is_quiet) {
+        return;
     }
     sim_db_count(machine, machine->known);
     sim_db_sequences(machine, machine->sequences);

@@ -106,6 +106,7 @@ static void settle(struct sim_world *world, int round_count)
         for (size_t i = 0; i < world->machine_count; i++) {
             sim_sync(world->machines[i], &whole_sync);
         }
+        world->is_quiet = true;
     }
     for (size_t i = 0; i < world->machine_count; i++) {
         if (!world->machines[i]->is_gone) {
@@ -207,7 +208,6 @@ void sim_run(const struct sim_script *script, FILE *log, bool logs_steps, struct
     }
     sim_log(world, "  settling");
     sim_world_calm(world);
-    world->is_settling = true;
     world->on_race = NULL;
     settle(world, 6);
     judge(world);

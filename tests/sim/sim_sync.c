@@ -51,8 +51,10 @@ static void begin_operation(struct sim_machine *machine)
 {
     machine->operation_count++;
     machine->fresh_count = 0;
-    sim_db_count(machine, machine->before);
-    if (!machine->has_worker) {
+    if (!machine->world->is_quiet) {
+        sim_db_count(machine, machine->before);
+    }
+    if (!machine->has_worker) { /* claude-mem is not running, until an edit in the middle starts it */
         sim_db_close(machine);
     }
 }
@@ -62,9 +64,6 @@ static void end_operation(struct sim_machine *machine, bool is_sent)
     sim_ledger_captured(machine);
     if (is_sent) {
         sim_ledger_sent(machine);
-    }
-    if (!machine->has_worker) {
-        sim_db_close(machine);
     }
 }
 
@@ -149,9 +148,6 @@ out:
     machine->is_dead = false;
     machine->kill_at = 0;
     machine->race_at = 0;
-    if (!machine->has_worker) {
-        sim_db_close(machine);
-    }
 }
 
 void sim_sync_status(struct sim_machine *machine)
