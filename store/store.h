@@ -44,8 +44,8 @@ typedef int (*mb_store_object_fn)(void *context, const struct mb_store_object *o
 
 /* Takes the next bytes of an object being read (size > 0; never called for an empty object). data
  * NULL with size 0: forget what came so far, the object is read again from its start. -1 with *err
- * stops the get, which then returns -1 with that error. Must not call the store that is being read.
- * */
+ * stops the get, which then returns -1 with that error. Must not call the store that is being
+ * read. */
 typedef int (*mb_store_sink_fn)(void *context, const uint8_t *data, size_t size,
                                 struct mb_error *err);
 

@@ -9,8 +9,8 @@
 
 #include "banned.h"
 
-/* A get feeds its sink in pieces of this size, so that tests in memory meet objects in pieces too.
- * */
+/* A get feeds its sink in pieces of this size, so that tests in memory meet objects in pieces
+ * too. */
 #define PIECE_BYTES ((size_t)64 * 1024)
 
 struct object {

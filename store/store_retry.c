@@ -268,8 +268,8 @@ static int compare_items(const void *left, const void *right)
     return strcmp(((const struct item *)left)->key, ((const struct item *)right)->key);
 }
 
-/* A listing of many pages shows an object twice when others write meanwhile: sorted, that is seen.
- * */
+/* A listing of many pages shows an object twice when others write meanwhile: sorted, that is
+ * seen. */
 static int hand_on(struct items *items, mb_store_object_fn on_object, void *context,
                    struct mb_error *err)
 {

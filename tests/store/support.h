@@ -30,8 +30,8 @@ void world_init(struct world *world, uint64_t seed);
 
 /* Puts text; the result is the code, MB_OK included. */
 enum mb_code put_text(struct mb_store *store, const char *key, const char *text);
-/* The code of a get; MB_OK only if the object is exactly `text`. MB_ERR_CORRUPT: it is another one.
- * */
+/* The code of a get; MB_OK only if the object is exactly `text`. MB_ERR_CORRUPT: it is another
+ * one. */
 enum mb_code get_text(struct mb_store *store, const char *key, const char *text);
 /* The code of a stat. */
 enum mb_code stat_size(struct mb_store *store, const char *key, uint64_t *size_bytes_out);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* Proves: every backend, and every stack of wrappers that we build, keeps the contracts of store.h.
- * */
+/* Proves: every backend, and every stack of wrappers that we build, keeps the contracts of
+ * store.h. */
 #include "check.h"
 #include "support.h"
 

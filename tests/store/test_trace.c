@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* Proves: the tracing wrapper counts what went over the wire and says one line about each request.
- * */
+/* Proves: the tracing wrapper counts what went over the wire and says one line about each
+ * request. */
 #include "check.h"
 #include "log.h"
 #include "support.h"
