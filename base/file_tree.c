@@ -107,18 +107,19 @@ static int remove_levels(struct removal *removal)
         struct level *top = &removal->levels[removal->count - 1];
         errno = 0;
         struct dirent *entry = readdir(top->dir);
+        int rc = 0;
         if (entry != NULL) {
-            if (remove_entry(removal, entry->d_name) != 0) {
-                return -1;
-            }
+            rc = remove_entry(removal, entry->d_name);
         } else if (errno != 0) {
-            return -1;
+            rc = -1;
         } else if (top->is_changed) {
-            /* Removing while reading makes some file systems skip entries: read again until none is
-             * left. */
+            /* Some file systems skip entries when others are removed: read until none is left. */
             top->is_changed = false;
             rewinddir(top->dir);
-        } else if (pop_level(removal) != 0) {
+        } else {
+            rc = pop_level(removal);
+        }
+        if (rc != 0) {
             return -1;
         }
     }

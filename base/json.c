@@ -130,7 +130,7 @@ static void push(struct path *path, const cJSON *node)
 {
     if (path->count == path->capacity) {
         path->capacity = path->capacity * 2 + 16;
-        path->nodes = mb_alloc_resize(path->nodes, path->capacity, sizeof(path->nodes[0]));
+        path->nodes = mb_alloc_resize(path->nodes, path->capacity, sizeof(const cJSON *));
     }
     path->nodes[path->count++] = node;
 }

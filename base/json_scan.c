@@ -44,9 +44,14 @@ static bool is_digit(uint8_t byte)
     return byte >= '0' && byte <= '9';
 }
 
+static bool is_space(uint8_t byte)
+{
+    return byte == ' ' || byte == '\t' || byte == '\r' || byte == '\n';
+}
+
 static void skip_space(struct cursor *c)
 {
-    while (c->at < c->size && memchr(" \t\r\n", c->text[c->at], 4) != NULL) {
+    while (is_space(peek(c))) {
         c->at++;
     }
 }

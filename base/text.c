@@ -91,8 +91,10 @@ size_t mb_text_prefix(const char *text, size_t size, size_t char_count)
 static uint32_t code_point(const uint8_t *data, size_t size)
 {
     static const uint8_t first_bits[] = {0, 0x7F, 0x1F, 0x0F, 0x07};
-    uint32_t value = data[0] & first_bits[size];
 
+    MB_ASSERT(size > 0);
+    MB_ASSERT(size < sizeof(first_bits));
+    uint32_t value = data[0] & first_bits[size];
     for (size_t i = 1; i < size; i++) {
         value = (value << 6) | (data[i] & 0x3FU);
     }

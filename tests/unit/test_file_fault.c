@@ -95,7 +95,8 @@ static int count_entries(const char *folder)
     int count = 0;
     DIR *dir = opendir(folder);
 
-    if (!CHECK(dir != NULL)) {
+    CHECK(dir != NULL);
+    if (dir == NULL) {
         return -1;
     }
     for (struct dirent *entry = readdir(dir); entry != NULL; entry = readdir(dir)) {

@@ -64,8 +64,10 @@ TEST(text_clean_disarms_controls_and_direction_changes)
     CLEAN(out, "\xC2\x9B"
                "31m"); /* C1 control sequence introducer */
     CHECK_TEXT(out, "?31m");
-    CLEAN(out, "x\xE2\x80\xAEy\xE2\x81\xA6z"); /* U+202E, U+2066 */
-    CHECK_TEXT(out, "x?y?z");
+    CLEAN(
+        out,
+        "x\xE2\x80\xAEy\xE2\x81\xA6z\xE2\x81\xA9\xE2\x80\xAC"); /* U+202E, U+2066, and their ends */
+    CHECK_TEXT(out, "x?y?z??");
     CLEAN(out, "a\xFF\xFE\xE2\x82");
     CHECK_TEXT(out, "a????");
 }
