@@ -80,12 +80,13 @@ static void consider(const char *word, const char *candidate, const char **best,
                      size_t *best_distance)
 {
     size_t found = distance(word, candidate);
+    size_t limit = strlen(word) > 3 ? DISTANCE_MAX : 1;
 
-    /* A longer word that was only begun is meant too. */
-    if (strlen(word) >= 3 && mb_text_has_prefix(candidate, word) && *best_distance > DISTANCE_MAX) {
-        found = DISTANCE_MAX;
+    /* A longer word that was only begun is as near as a slip of one letter. */
+    if (strlen(word) >= 3 && mb_text_has_prefix(candidate, word)) {
+        found = 1;
     }
-    if (found <= DISTANCE_MAX && found < *best_distance && found < strlen(word)) {
+    if (found <= limit && found < *best_distance && found < strlen(word)) {
         *best = candidate;
         *best_distance = found;
     }
@@ -275,7 +276,7 @@ static int find_command(struct parser *parser)
         if (strcmp(word, "--json") == 0) {
             parser->args->globals.json = true;
         } else if (takes_value(word)) {
-            i++;
+            i += i + 1 < parser->argc && strncmp(parser->argv[i + 1], "--", 2) != 0 ? 1 : 0;
         } else if (word[0] != '-' && found == 0) {
             found = i;
         }

@@ -85,6 +85,7 @@ static void fill_places(const struct mb_config *config, struct mb_places *places
     places->store = config->store;
     places->store_origin = config->store_is_bucket ? "MINIO_ENDPOINT and MINIO_BUCKET"
                                                    : mb_config_origin(config, "MEMBRIDGE_STORE");
+    places->store_is_bucket = config->store_is_bucket;
     places->home = config->home;
     places->state_root = config->state_root;
     places->backup_folder = config->backup_folder;

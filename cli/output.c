@@ -48,6 +48,14 @@ static void clear_progress(struct mb_output *output)
     }
 }
 
+static void flush(struct mb_output *output)
+{
+    errno = 0;
+    if (fflush(stdout) != 0 && output->write_errno == 0) {
+        output->write_errno = errno;
+    }
+}
+
 /* Marks become colour, or nothing. */
 static void write_marked(const struct mb_output *output, const char *text)
 {
@@ -82,7 +90,7 @@ void mb_output_report(struct mb_output *output, const struct mb_report *report, 
         write_marked(output, mb_buf_text(&report->text));
     }
     /* In the order in which it was said, where both go to one place. */
-    (void)fflush(stdout);
+    flush(output);
     for (size_t i = 0; i < report->problem_count; i++) {
         mb_output_problem(output, &report->problems[i]);
     }
@@ -98,7 +106,7 @@ void mb_output_say(void *context, const char *line)
     clear_progress(output);
     write_marked(output, line);
     (void)putchar('\n');
-    (void)fflush(stdout);
+    flush(output);
 }
 
 void mb_output_progress(void *context, const struct mb_host_progress *progress)
@@ -137,14 +145,12 @@ void mb_output_progress(void *context, const struct mb_host_progress *progress)
 int mb_output_finish(struct mb_output *output, struct mb_error *err)
 {
     clear_progress(output);
-    errno = 0;
-    if (fflush(stdout) == 0 && ferror(stdout) == 0) {
+    flush(output);
+    if (output->write_errno == 0 && ferror(stdout) == 0) {
         return 0;
     }
-    if (errno == 0) {
-        return mb_error_set(err, MB_ERR_FAILED, "the output could not be written");
-    }
-    (void)mb_error_errno(err, MB_ERR_FAILED, errno, "the output could not be written");
+    (void)mb_error_errno(err, MB_ERR_FAILED, output->write_errno != 0 ? output->write_errno : EIO,
+                         "the output could not be written");
     return mb_error_advise(err,
                            "the work itself is done; 'membridge status' shows how things stand");
 }

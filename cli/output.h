@@ -19,6 +19,7 @@ struct mb_output {
     int64_t started_ms;
     int64_t shown_ms;  /* when the line of progress was last drawn */
     size_t line_width; /* of that line; 0: there is none */
+    int write_errno;   /* of the first write to stdout that failed */
 };
 
 struct mb_output_choice {

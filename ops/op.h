@@ -57,6 +57,7 @@ struct mb_places {
     const char *backup_folder; /* ~/.claude-mem-backups/membridge */
     const char *config_file;   /* the one that `init` writes */
     const char *config_read;   /* the one that was read, ours or the predecessor's; NULL: none */
+    bool store_is_bucket;      /* said in the predecessor's way: its endpoint and its bucket */
     bool database_is_default;  /* nobody named it: it is where claude-mem says */
     bool project_is_default;
     bool with_tool_uses;

@@ -64,8 +64,8 @@ static int ask_store(const struct mb_context *ctx, const struct init_request *re
     const char *known = ctx->places.store;
     struct mb_host_question question = {0};
 
-    if (known != NULL && mb_text_has_prefix(known, "s3://")) {
-        known = NULL; /* the predecessor's bucket: this version needs a folder */
+    if (ctx->places.store_is_bucket) {
+        known = NULL; /* nobody named it for us, and this version needs a folder */
     }
     if (known == NULL && ctx->host.ask == NULL && !request->yes) {
         (void)mb_error_set(err, MB_ERR_USAGE, "no store is named, and nobody is here to be asked");
