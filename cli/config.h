@@ -28,11 +28,11 @@ struct mb_setting {
     const char *env_name;
     const char *flag; /* of every command; NULL: none */
     enum mb_setting_type type;
+    bool is_secret;
     size_t offset;            /* into struct mb_config */
     const char *default_text; /* NULL: computed, see help */
     int64_t min;
-    int64_t max; /* numbers: the greatest; text: the longest in bytes */
-    bool is_secret;
+    int64_t max;              /* numbers: the greatest; text: the longest in bytes */
     const char *default_help; /* shown where default_text is NULL */
     const char *help;
 };

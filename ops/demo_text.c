@@ -33,8 +33,7 @@ static const char *const troubles[] = {
     "stopped at the first empty record",
 };
 static const char *const causes[] = {
-    "the loop ended one step early, because the length was read before the trailing newline was "
-    "stripped",
+    "the loop ended one step early, because the length was read before the newline was cut off",
     "a default from the first prototype was still in force and overrode the configured value",
     "two callers shared one buffer, and the second one overwrote what the first had not yet sent",
     "the query had no index to use and walked the whole table for every row of the page",

@@ -17,6 +17,7 @@
 #define MACHINE_COUNT 2
 #define SESSIONS_FIRST 30 /* of each machine, before they meet */
 #define HOUR_MS ((int64_t)3600 * 1000)
+#define FIRST_DAYS ((int64_t)90) /* so long ago they began */
 
 struct demo_request {
     bool unused; /* a request has at least one byte */
@@ -120,7 +121,7 @@ static int set_up_machine(struct demo *demo, struct machine *machine, const char
     machine->state_folder = mb_file_join(folder, "state");
     if (mb_file_make_folder(folder, 0700, err) != 0 ||
         mb_db_sample_create(machine->database, &machine->sample, err) != 0 ||
-        add_sessions(demo, machine, SESSIONS_FIRST, now_ms - 90 * 24 * HOUR_MS, err) != 0 ||
+        add_sessions(demo, machine, SESSIONS_FIRST, now_ms - FIRST_DAYS * 24 * HOUR_MS, err) != 0 ||
         demo->ctx->host.open_store(demo->ctx->host.context, demo->store_folder, &machine->env,
                                    &machine->counts, &machine->store, err) != 0) {
         goto out;

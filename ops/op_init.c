@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 #include "alloc.h"
+#include "assert.h"
 #include "file.h"
 #include "init_file.h"
 #include "op_list.h"
@@ -98,6 +99,7 @@ static int check_folder(const struct mb_context *ctx, const struct init_request 
     char shown[512];
     int rc = -1;
 
+    MB_ASSERT(answers->folder != NULL);
     mb_text_clean(shown, sizeof(shown), answers->folder, strlen(answers->folder));
     if (mb_file_is_folder(answers->folder)) {
         return 0;

@@ -91,7 +91,10 @@ static void outcome_words(char out[static 40], const char *outcome)
     size_t i = 0;
 
     for (; outcome[i] != '\0' && i < 39; i++) {
-        out[i] = outcome[i] == '_' ? ' ' : outcome[i];
+        out[i] = outcome[i];
+        if (out[i] == '_') {
+            out[i] = ' ';
+        }
     }
     out[i] = '\0';
 }
@@ -296,9 +299,8 @@ static void next_step(const struct picture *picture, int64_t behind, struct mb_b
         next = "run 'membridge sync': nothing was synced on this machine yet";
     } else if (state->deletes_held_out > 0 || state->deletes_held_in > 0) {
         next = "decide about the held deletes (above); all else syncs meanwhile";
-    } else if (state->pending_out > 0 || behind > 0 || state->is_healing) {
-        next = "run 'membridge sync'";
-    } else if (state->last_push.time_ms == 0 || state->last_pull.time_ms == 0) {
+    } else if (state->pending_out > 0 || behind > 0 || state->is_healing ||
+               state->last_push.time_ms == 0 || state->last_pull.time_ms == 0) {
         next = "run 'membridge sync'";
     }
     mb_render_add(text, "\nNext: %s.\n", next);

@@ -88,10 +88,11 @@ install_packages() {
         fail "packages are missing, and there is no sudo" "as root, run: apt-get install $missing"
     fi
     # shellcheck disable=SC2086 # both are lists of words
-    $as_root env DEBIAN_FRONTEND=noninteractive apt-get update -q &&
-        $as_root env DEBIAN_FRONTEND=noninteractive apt-get install -q -y --no-install-recommends \
-            $missing ||
+    if ! $as_root env DEBIAN_FRONTEND=noninteractive apt-get update -q ||
+        ! $as_root env DEBIAN_FRONTEND=noninteractive apt-get install -q -y --no-install-recommends \
+            $missing; then
         fail "the packages could not be installed" "see the lines above; then run this again"
+    fi
 }
 
 build() {
