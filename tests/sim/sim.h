@@ -3,13 +3,15 @@
 #define SIM_H
 
 /*
- * A fleet in one process: 2 to 8 machines, each with a real claude-mem database, its own state folder, clock
- * and faults, over one store in memory. Everything that happens follows from one seed.
+ * A fleet in one process: 2 to 8 machines, each with a real claude-mem database, its own state
+ * folder, clock and faults, over one store in memory. Everything that happens follows from one
+ * seed.
  *
  *   sim_random.c   numbers from a seed
  *   sim_script.c   which kinds of trouble a seed has, and its list of events; stories as text
  *   sim_db.c       databases: templates of three versions, scanning, copying
- *   sim_ledger.c   the independent model: what was ever written, what a person deleted, what must come of it
+ *   sim_ledger.c   the independent model: what was ever written, what a person deleted
+ *   sim_rows.c     rows as claude-mem makes them
  *   sim_edit.c     what claude-mem and people do to a database
  *   sim_world.c    machines, stores, clocks
  *   sim_disaster.c what befalls databases, states, disks and stores
@@ -18,8 +20,8 @@
  *   sim_judge.c    compares all databases with the ledger
  *   sim_run.c      one seed from setup to verdict
  *
- * The ledger knows nothing of row ids, registers or tombstones: a row is known by the tag that the edit gave it
- * (the content session id, or a creation time that no other row has).
+ * The ledger knows nothing of row ids, registers or tombstones: a row is known by the tag that the
+ * edit gave it (the content session id, or a creation time that no other row has).
  */
 
 #include "env.h"
@@ -72,7 +74,7 @@ enum sim_kind {
 #define X(id, name, percent) SIM_KIND_##id,
     SIM_KIND_TABLE(X)
 #undef X
-    SIM_KINDS
+        SIM_KINDS
 };
 typedef uint32_t sim_kinds; /* a bit for each */
 #define SIM_HAS(kinds, id) (((kinds) >> (unsigned)SIM_KIND_##id & 1u) != 0)
@@ -99,7 +101,7 @@ enum sim_event_what {
 #define X(id, name, weight, kind) SIM_EVENT_##id,
     SIM_EVENT_TABLE(X)
 #undef X
-    SIM_EVENT_WHATS
+        SIM_EVENT_WHATS
 };
 const char *sim_event_name(enum sim_event_what what);
 
@@ -146,17 +148,18 @@ struct sim_row {
     unsigned made;              /* how often it was made: copies, sessions made again */
     unsigned made_by;           /* a bit for each machine */
     unsigned deleted_by;
-    unsigned guarded_by;      /* machines that deleted it in a mass delete, which must be held */
-    bool is_deleted;          /* a person deleted it somewhere */
-    bool is_dead;             /* ... and that was published */
-    bool is_unsure;           /* deleted, made again or lost in a way that leaves both outcomes open */
-    bool is_register_unsure;  /* a change was lost with a database or a state: an old value may win */
-    bool is_suppressed;       /* claude-mem's clean-up or a void hold: machines may differ */
-    bool is_shared;           /* has the same content hash as others: a delete looks like a clean-up */
-    bool is_orphan;           /* its session was taken away with foreign keys off */
-    bool is_cut;              /* a prompt that was cut */
-    bool must_live;           /* made again by the only one that had deleted it */
-    unsigned columns;         /* bit per column that its maker's database had */
+    unsigned guarded_by; /* machines that deleted it in a mass delete, which must be held */
+    bool is_deleted;     /* a person deleted it somewhere */
+    bool is_dead;        /* ... and that was published */
+    bool is_unsure;      /* deleted, made again or lost in a way that leaves both outcomes open */
+    bool
+        is_register_unsure; /* a change was lost with a database or a state: an old value may win */
+    bool is_suppressed;     /* claude-mem's clean-up or a void hold: machines may differ */
+    bool is_shared;   /* has the same content hash as others: a delete looks like a clean-up */
+    bool is_orphan;   /* its session was taken away with foreign keys off */
+    bool is_cut;      /* a prompt that was cut */
+    bool must_live;   /* made again by the only one that had deleted it */
+    unsigned columns; /* bit per column that its maker's database had */
     char *cells[SIM_COLUMNS_MAX]; /* as it was made; owned */
 };
 
@@ -189,7 +192,7 @@ void sim_ledger_deleted(struct sim_machine *machine, int row);
 void sim_ledger_mass_deleted(struct sim_machine *machine, const int *rows, size_t count);
 void sim_ledger_changed(struct sim_machine *machine, int row, const char *old_value);
 void sim_ledger_captured(struct sim_machine *machine); /* the operation under way ended well */
-void sim_ledger_sent(struct sim_machine *machine);     /* ... and all that it captured is published */
+void sim_ledger_sent(struct sim_machine *machine); /* ... and all that it captured is published */
 /* Nothing is known any more of what the machine's state knew and had not published. */
 enum sim_loss { SIM_LOSS_DATABASE, SIM_LOSS_STATE };
 void sim_ledger_forget(struct sim_machine *machine, enum sim_loss loss);
@@ -241,38 +244,40 @@ struct sim_machine {
     bool is_wal;
     bool has_worker; /* keeps its connection open, as a running claude-mem does */
     bool is_gone;
-    bool is_restored;  /* in place, and not captured since: deletes there are a known limit */
-    bool is_migrated;  /* its schema moved on, and that was not captured yet: deletes look like a clean-up */
-    sqlite3 *db;       /* claude-mem's connection, opened when needed */
-    int64_t skew_ms;   /* added to the world's clock */
-    int64_t fixed_ms;  /* instead of the world's start, for clocks in 1970 and 2035; 0: none */
+    bool is_restored; /* in place, and not captured since: deletes there are a known limit */
+    bool
+        /* its schema moved on, and that was not captured yet: deletes look like a clean-up */
+        is_migrated;
+    sqlite3 *db;      /* claude-mem's connection, opened when needed */
+    int64_t skew_ms;  /* added to the world's clock */
+    int64_t fixed_ms; /* instead of the world's start, for clocks in 1970 and 2035; 0: none */
     struct mb_env env;
     struct sim_random engine_random;
     struct mb_store *fault; /* inside `store` */
     struct mb_store *store; /* verify?(retry(fault(share(mem)))); owned */
     struct sim_random fault_random;
-    bool is_faulty;         /* faults are on for this sync */
-    unsigned fault_count;   /* that fired in this sync */
+    bool is_faulty;       /* faults are on for this sync */
+    unsigned fault_count; /* that fired in this sync */
     /* what step() does */
-    int64_t step_count;     /* in this operation */
-    int64_t kill_at;        /* 0: never */
-    bool is_dead;           /* killed in this operation */
-    int64_t race_at;        /* 0: never */
+    int64_t step_count; /* in this operation */
+    int64_t kill_at;    /* 0: never */
+    bool is_dead;       /* killed in this operation */
+    int64_t race_at;    /* 0: never */
     uint64_t race_seed;
-    bool is_busy;           /* an operation of this machine is under way */
+    bool is_busy; /* an operation of this machine is under way */
     /* truth */
     int64_t operation_count;
-    sim_counts known;  /* in the database at the end of the last good operation */
-    sim_counts seen;   /* the most of each that a capture saw */
-    sim_counts sent;   /* likewise, and published */
-    sim_counts before; /* in the database when this operation began */
+    sim_counts known;   /* in the database at the end of the last good operation */
+    sim_counts seen;    /* the most of each that a capture saw */
+    sim_counts sent;    /* likewise, and published */
+    sim_counts before;  /* in the database when this operation began */
     size_t fresh_count; /* rows made while the operation ran */
     int fresh[SIM_PENDING_MAX];
     size_t pending_count;
     struct sim_pending pending[SIM_PENDING_MAX];
     int64_t sequences[SIM_TABLES]; /* sqlite_sequence at the last good operation */
-    struct sim_snapshot backup; /* of the database */
-    struct sim_snapshot rollback; /* of database and state */
+    struct sim_snapshot backup;    /* of the database */
+    struct sim_snapshot rollback;  /* of database and state */
     struct sim_status status;
 };
 
@@ -289,16 +294,17 @@ struct sim_world {
     char root[SIM_TEXT_MAX * 2];
     struct mb_store *store; /* mem */
     struct sim_store_copy store_copy;
-    bool is_wiped;    /* the store went back or was emptied */
+    bool is_wiped; /* the store went back or was emptied */
     int64_t clock_ms;
-    int64_t tag;      /* a number for each thing that is made */
+    int64_t tag; /* a number for each thing that is made */
     size_t machine_count;
     struct sim_machine *machines[SIM_MACHINES_MAX]; /* owned */
     struct sim_ledger *ledger;                      /* owned */
-    FILE *log;        /* NULL: silent */
+    FILE *log;                                      /* NULL: silent */
     bool logs_steps;
     bool is_quiet; /* settling, and every row was counted: nobody edits any more */
-    void (*on_race)(struct sim_machine *machine, struct sim_random *random); /* in the middle of a sync */
+    void (*on_race)(struct sim_machine *machine,
+                    struct sim_random *random); /* in the middle of a sync */
     unsigned reached[SIM_EVENT_WHATS];
     size_t error_count;
     char errors[SIM_ERRORS_MAX][SIM_ERROR_TEXT];
@@ -308,8 +314,10 @@ void sim_bad(struct sim_world *world, const char *format, ...) MB_PRINTF(2, 3);
 void sim_log(struct sim_world *world, const char *format, ...) MB_PRINTF(2, 3);
 
 /* sim_world.c */
-struct sim_world *sim_world_new(const struct sim_script *script, FILE *log); /* no machines yet; NULL: no folder */
-void sim_world_setup(struct sim_world *world); /* machines and what they had before membridge came */
+struct sim_world *sim_world_new(const struct sim_script *script,
+                                FILE *log); /* no machines yet; NULL: no folder */
+void sim_world_setup(
+    struct sim_world *world); /* machines and what they had before membridge came */
 void sim_world_free(struct sim_world *world);
 /* database NULL: an empty one of that version. */
 struct sim_machine *sim_world_add(struct sim_world *world, enum sim_version version, bool is_wal,
@@ -320,7 +328,8 @@ int64_t sim_machine_now(const struct sim_machine *machine);
 void sim_world_calm(struct sim_world *world); /* late puts take effect */
 
 /* sim_disaster.c */
-void sim_disaster_image(struct sim_machine *machine, struct sim_image *image); /* of the database; given */
+void sim_disaster_image(struct sim_machine *machine,
+                        struct sim_image *image); /* of the database; given */
 bool sim_disaster(struct sim_machine *machine, enum sim_event_what what,
                   struct sim_random *random); /* false: not possible just then */
 
@@ -339,11 +348,14 @@ bool sim_db_prepare(const char *fixtures); /* makes the templates; once a proces
 const struct sim_image *sim_db_template(enum sim_version version, bool is_wal);
 sqlite3 *sim_db_open(struct sim_machine *machine); /* borrowed; machine->db */
 void sim_db_close(struct sim_machine *machine);
-bool sim_db_exec(struct sim_machine *machine, const char *format, ...); /* sqlite3_mprintf's; false: busy */
+bool sim_db_exec(struct sim_machine *machine, const char *format,
+                 ...); /* sqlite3_mprintf's; false: busy */
 int64_t sim_db_int64(struct sim_machine *machine, const char *format, ...);
-void sim_db_text(struct sim_machine *machine, char out[static SIM_TEXT_MAX], const char *format, ...);
+void sim_db_text(struct sim_machine *machine, char out[static SIM_TEXT_MAX], const char *format,
+                 ...);
 /* A row of the first column, chosen by chance; -1 if there is none. */
-int64_t sim_db_pick(struct sim_machine *machine, struct sim_random *random, const char *format, ...);
+int64_t sim_db_pick(struct sim_machine *machine, struct sim_random *random, const char *format,
+                    ...);
 void sim_db_count(struct sim_machine *machine, sim_counts counts);
 void sim_db_sequences(struct sim_machine *machine, int64_t sequences[static SIM_TABLES]);
 bool sim_db_has(const struct sim_machine *machine, enum sim_table table, size_t column);
@@ -357,9 +369,9 @@ enum sim_operation { SIM_OP_PULL = 1, SIM_OP_PUSH = 2 };
 struct sim_sync_request {
     unsigned operations; /* of enum sim_operation, pull first */
     bool is_full;
-    bool accept_out;     /* push --accept-deletes */
-    bool accept_in;      /* pull --accept-deletes */
-    bool heal;           /* pull --heal */
+    bool accept_out; /* push --accept-deletes */
+    bool accept_in;  /* pull --accept-deletes */
+    bool heal;       /* pull --heal */
 };
 void sim_sync(struct sim_machine *machine, const struct sim_sync_request *request);
 void sim_sync_status(struct sim_machine *machine);
@@ -373,7 +385,8 @@ struct sim_verdict {
     char errors[SIM_ERRORS_MAX][SIM_ERROR_TEXT];
     unsigned reached[SIM_EVENT_WHATS];
 };
-void sim_run(const struct sim_script *script, FILE *log, bool logs_steps, struct sim_verdict *verdict);
+void sim_run(const struct sim_script *script, FILE *log, bool logs_steps,
+             struct sim_verdict *verdict);
 void sim_run_event(struct sim_world *world, const struct sim_event *event);
 
 #endif

@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * claude-mem's databases: a template file of each version and journal mode, made once a process from the schemas
- * in tests/fixtures; claude-mem's own connection to a machine's database; and what is in it, in the ledger's terms.
+ * claude-mem's databases: a template file of each version and journal mode, made once a process
+ * from the schemas in tests/fixtures; claude-mem's own connection to a machine's database; and what
+ * is in it, in the ledger's terms.
  */
-#include "sim.h"
-
 #include "alloc.h"
 #include "assert.h"
 #include "file.h"
+#include "sim.h"
 
 #include <stdarg.h>
 #include <stdlib.h>
@@ -17,40 +17,59 @@
 
 const char *const sim_version_names[SIM_VERSIONS] = {"13.25.3", "13.4.0", "10.6.3"};
 
-#define PAYLOAD(name) {name, false}
-#define REGISTER(name) {name, true}
+#define PAYLOAD(name)                                                                              \
+    {                                                                                              \
+        name, false                                                                                \
+    }
+#define REGISTER(name)                                                                             \
+    {                                                                                              \
+        name, true                                                                                 \
+    }
 static const struct sim_column session_columns[] = {
-    PAYLOAD("user_prompt"),        PAYLOAD("started_at"),     PAYLOAD("started_at_epoch"),
-    REGISTER("project"),           REGISTER("completed_at"),  REGISTER("completed_at_epoch"),
-    REGISTER("status"),            REGISTER("custom_title"),  PAYLOAD("platform_source"),
-    REGISTER("observed_model"),    REGISTER("observed_billing"),
+    PAYLOAD("user_prompt"),     PAYLOAD("started_at"),        PAYLOAD("started_at_epoch"),
+    REGISTER("project"),        REGISTER("completed_at"),     REGISTER("completed_at_epoch"),
+    REGISTER("status"),         REGISTER("custom_title"),     PAYLOAD("platform_source"),
+    REGISTER("observed_model"), REGISTER("observed_billing"),
 };
 static const struct sim_column observation_columns[] = {
-    PAYLOAD("text"),          PAYLOAD("type"),          PAYLOAD("title"),
-    PAYLOAD("subtitle"),      PAYLOAD("facts"),         PAYLOAD("narrative"),
-    PAYLOAD("concepts"),      PAYLOAD("files_read"),    PAYLOAD("files_modified"),
-    PAYLOAD("prompt_number"), PAYLOAD("created_at"),    PAYLOAD("created_at_epoch"),
-    REGISTER("project"),      PAYLOAD("discovery_tokens"),
-    PAYLOAD("generated_by_model"), PAYLOAD("metadata"), PAYLOAD("agent_type"),
+    PAYLOAD("text"),
+    PAYLOAD("type"),
+    PAYLOAD("title"),
+    PAYLOAD("subtitle"),
+    PAYLOAD("facts"),
+    PAYLOAD("narrative"),
+    PAYLOAD("concepts"),
+    PAYLOAD("files_read"),
+    PAYLOAD("files_modified"),
+    PAYLOAD("prompt_number"),
+    PAYLOAD("created_at"),
+    PAYLOAD("created_at_epoch"),
+    REGISTER("project"),
+    PAYLOAD("discovery_tokens"),
+    PAYLOAD("generated_by_model"),
+    PAYLOAD("metadata"),
+    PAYLOAD("agent_type"),
     REGISTER("merged_into_project"),
 };
 static const struct sim_column summary_columns[] = {
-    PAYLOAD("request"),       PAYLOAD("investigated"), PAYLOAD("learned"),
-    PAYLOAD("completed"),     PAYLOAD("next_steps"),   PAYLOAD("files_read"),
-    PAYLOAD("files_edited"),  PAYLOAD("notes"),        PAYLOAD("prompt_number"),
-    PAYLOAD("created_at"),    PAYLOAD("created_at_epoch"), PAYLOAD("discovery_tokens"),
-    REGISTER("project"),      REGISTER("merged_into_project"),
+    PAYLOAD("request"),          PAYLOAD("investigated"),
+    PAYLOAD("learned"),          PAYLOAD("completed"),
+    PAYLOAD("next_steps"),       PAYLOAD("files_read"),
+    PAYLOAD("files_edited"),     PAYLOAD("notes"),
+    PAYLOAD("prompt_number"),    PAYLOAD("created_at"),
+    PAYLOAD("created_at_epoch"), PAYLOAD("discovery_tokens"),
+    REGISTER("project"),         REGISTER("merged_into_project"),
 };
 static const struct sim_column prompt_columns[] = {
-    PAYLOAD("content_session_id"), PAYLOAD("prompt_number"), PAYLOAD("prompt_text"),
+    PAYLOAD("content_session_id"), PAYLOAD("prompt_number"),    PAYLOAD("prompt_text"),
     PAYLOAD("created_at"),         PAYLOAD("created_at_epoch"),
 };
 #define COUNT(array) (sizeof(array) / sizeof(array)[0])
 const struct sim_table_info sim_tables[SIM_TABLES] = {
-    [SIM_SESSION] = {"sdk_sessions", COUNT(session_columns), session_columns},
-    [SIM_OBSERVATION] = {"observations", COUNT(observation_columns), observation_columns},
-    [SIM_SUMMARY] = {"session_summaries", COUNT(summary_columns), summary_columns},
-    [SIM_PROMPT] = {"user_prompts", COUNT(prompt_columns), prompt_columns},
+    [SIM_SESSION] = {"sdk_sessions",      COUNT(session_columns),     session_columns    },
+    [SIM_OBSERVATION] = {"observations",      COUNT(observation_columns), observation_columns},
+    [SIM_SUMMARY] = {"session_summaries", COUNT(summary_columns),     summary_columns    },
+    [SIM_PROMPT] = {"user_prompts",      COUNT(prompt_columns),      prompt_columns     },
 };
 
 static struct sim_image templates[SIM_VERSIONS][2];
@@ -208,7 +227,8 @@ int64_t sim_db_int64(struct sim_machine *machine, const char *format, ...)
     return value;
 }
 
-void sim_db_text(struct sim_machine *machine, char out[static SIM_TEXT_MAX], const char *format, ...)
+void sim_db_text(struct sim_machine *machine, char out[static SIM_TEXT_MAX], const char *format,
+                 ...)
 {
     sqlite3_stmt *statement;
     va_list args;
@@ -246,12 +266,11 @@ int64_t sim_db_pick(struct sim_machine *machine, struct sim_random *random, cons
 /* Rows of the ledger that are in the database; stubs and rows that nobody made are left out. */
 void sim_db_count(struct sim_machine *machine, sim_counts counts)
 {
-    static const char sql[] =
-        "SELECT 0, content_session_id, 0 FROM sdk_sessions"
-        " WHERE content_session_id IS NOT memory_session_id"
-        " UNION ALL SELECT 1, '', created_at_epoch FROM observations"
-        " UNION ALL SELECT 2, '', created_at_epoch FROM session_summaries"
-        " UNION ALL SELECT 3, '', created_at_epoch FROM user_prompts";
+    static const char sql[] = "SELECT 0, content_session_id, 0 FROM sdk_sessions"
+                              " WHERE content_session_id IS NOT memory_session_id"
+                              " UNION ALL SELECT 1, '', created_at_epoch FROM observations"
+                              " UNION ALL SELECT 2, '', created_at_epoch FROM session_summaries"
+                              " UNION ALL SELECT 3, '', created_at_epoch FROM user_prompts";
     sqlite3_stmt *statement = NULL;
 
     memset(counts, 0, sizeof(sim_counts));
@@ -261,10 +280,9 @@ void sim_db_count(struct sim_machine *machine, sim_counts counts)
         return;
     }
     while (step(machine, statement) == SQLITE_ROW) {
-        int row = sim_ledger_find(machine->world->ledger,
-                                  (enum sim_table)sqlite3_column_int(statement, 0),
-                                  (const char *)sqlite3_column_text(statement, 1),
-                                  sqlite3_column_int64(statement, 2));
+        int row = sim_ledger_find(
+            machine->world->ledger, (enum sim_table)sqlite3_column_int(statement, 0),
+            (const char *)sqlite3_column_text(statement, 1), sqlite3_column_int64(statement, 2));
         if (row >= 0 && counts[row] < UINT8_MAX) {
             counts[row]++;
         }
@@ -277,8 +295,8 @@ void sim_db_sequences(struct sim_machine *machine, int64_t sequences[static SIM_
     sqlite3_stmt *statement = NULL;
 
     memset(sequences, 0, SIM_TABLES * sizeof sequences[0]);
-    MB_ASSERT(sqlite3_prepare_v2(sim_db_open(machine), "SELECT name,seq FROM sqlite_sequence", -1, &statement, NULL) ==
-              SQLITE_OK);
+    MB_ASSERT(sqlite3_prepare_v2(sim_db_open(machine), "SELECT name,seq FROM sqlite_sequence", -1,
+                                 &statement, NULL) == SQLITE_OK);
     while (step(machine, statement) == SQLITE_ROW) {
         for (int i = 0; i < SIM_TABLES; i++) {
             if (strcmp((const char *)sqlite3_column_text(statement, 0), sim_tables[i].name) == 0) {

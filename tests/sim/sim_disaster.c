@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What befalls databases, states, disks and stores. Each tells the ledger what can no longer be asked for. Once the store
- * has gone back, no further disaster comes: what two of them together lose is beyond any promise.
+ * What befalls databases, states, disks and stores. Each tells the ledger what can no longer be
+ * asked for. Once the store has gone back, no further disaster comes: what two of them together
+ * lose is beyond any promise.
  */
-#include "sim.h"
-
 #include "assert.h"
+#include "sim.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -64,7 +64,8 @@ static void replace_content(struct sim_machine *machine, const struct sim_image 
     sim_db_close(machine);
 }
 
-static void take_snapshot(struct sim_machine *machine, struct sim_snapshot *snapshot, bool with_state)
+static void take_snapshot(struct sim_machine *machine, struct sim_snapshot *snapshot,
+                          bool with_state)
 {
     sim_db_sequences(machine, snapshot->sequences);
     sim_disaster_image(machine, &snapshot->database);
@@ -79,7 +80,7 @@ static void take_snapshot(struct sim_machine *machine, struct sim_snapshot *snap
     snapshot->is_taken = true;
 }
 
-/* All that only the lost state knew: what it had seen counts no longer, but for what was published. */
+/* What only the lost state knew counts no longer, but for what was published. */
 static void forget_seen(struct sim_machine *machine, const sim_counts also)
 {
     for (size_t i = 0; i < SIM_ROWS_MAX; i++) {
@@ -90,7 +91,8 @@ static void forget_seen(struct sim_machine *machine, const sim_counts also)
     }
 }
 
-/* A restore in place that differs from what was captured in register values alone cannot be noticed. */
+/* A restore in place that differs from what was captured in register values alone cannot be
+ * noticed. */
 static void doubt_registers(struct sim_machine *machine, const int64_t sequences[static SIM_TABLES])
 {
     struct sim_ledger *ledger = machine->world->ledger;
@@ -236,7 +238,8 @@ static bool restore_store(struct sim_machine *machine, struct sim_random *random
             struct sim_row *row = &world->ledger->rows[i];
 
             /* A tombstone that not every machine knows may have gone with the store. */
-            row->is_unsure = row->is_unsure || (row->is_deleted && (here[i] > 0 || world->machines[k]->seen[i] == 0));
+            row->is_unsure = row->is_unsure ||
+                             (row->is_deleted && (here[i] > 0 || world->machines[k]->seen[i] == 0));
         }
     }
     for (size_t k = 0; k < world->machine_count; k++) {

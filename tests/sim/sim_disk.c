@@ -1,12 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 /* Files and stores as a whole: read, written, copied, put back. */
-#include "sim.h"
-
 #include "alloc.h"
 #include "assert.h"
 #include "buf.h"
 #include "file.h"
 #include "limits.h"
+#include "sim.h"
 
 #include <dirent.h>
 #include <stdlib.h>

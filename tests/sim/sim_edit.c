@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What claude-mem and people do to a database, each in one transaction of claude-mem's own connection. When the engine
- * is writing just then, the database is busy and the edit does not happen. Every value that can change later is
- * made unique ("v<tag>"), so that the judge can tell where it came from.
+ * What claude-mem and people do to a database, each in one transaction of claude-mem's own
+ * connection. When the engine is writing just then, the database is busy and the edit does not
+ * happen. Every value that can change later is made unique ("v<tag>"), so that the judge can tell
+ * where it came from.
  */
-#include "sim.h"
-
 #include "assert.h"
 #include "digest.h"
+#include "sim_rows.h"
 #include "text.h"
 
 #include <inttypes.h>
@@ -17,280 +17,102 @@
 
 typedef bool edit_fn(struct sim_machine *machine, struct sim_random *random);
 
-/* A session of the machine that the ledger knows. */
-struct session {
-    int64_t id;
-    int row;
-    char content[SIM_TEXT_MAX];
-    char memory[SIM_TEXT_MAX];
-    char project[SIM_TEXT_MAX];
-};
-
-static int64_t next_tag(struct sim_machine *machine)
-{
-    return ++machine->world->tag;
-}
-
-/* The machine's time, moved on until no row of any machine has it. */
-static int64_t next_epoch(struct sim_machine *machine)
-{
-    int64_t epoch = sim_machine_now(machine);
-
-    for (bool is_free = false; !is_free; epoch += is_free ? 0 : 1) {
-        is_free = true;
-        for (int i = SIM_OBSERVATION; i < SIM_TABLES; i++) {
-            is_free = is_free && sim_ledger_find(machine->world->ledger, (enum sim_table)i, "", epoch) < 0;
-        }
-    }
-    return epoch;
-}
-
-static void content_hash(const char *memory, const char *title, const char *narrative,
-                         char out[static 17])
-{
-    struct mb_digest *digest = mb_digest_new();
-    uint8_t bytes[MB_DIGEST_SIZE];
-
-    mb_digest_update(digest, memory, strlen(memory) + 1);
-    mb_digest_update(digest, title, strlen(title) + 1);
-    mb_digest_update(digest, narrative, strlen(narrative));
-    mb_digest_final(digest, bytes);
-    mb_digest_free(digest);
-    mb_digest_hex(bytes, 8, out);
-}
-
-static bool load_session(struct sim_machine *machine, int64_t id, struct session *session)
-{
-    session->id = id;
-    if (id < 0) {
-        return false;
-    }
-    sim_db_text(machine, session->content, "SELECT content_session_id FROM sdk_sessions WHERE id=%lld", (long long)id);
-    sim_db_text(machine, session->memory, "SELECT memory_session_id FROM sdk_sessions WHERE id=%lld", (long long)id);
-    sim_db_text(machine, session->project, "SELECT project FROM sdk_sessions WHERE id=%lld", (long long)id);
-    session->row = sim_ledger_find(machine->world->ledger, SIM_SESSION, session->content, 0);
-    return session->row >= 0;
-}
-
-#define TRUE_SESSIONS "SELECT id FROM sdk_sessions WHERE content_session_id IS NOT memory_session_id"
-
-static bool pick_session(struct sim_machine *machine, struct sim_random *random, struct session *session)
-{
-    return load_session(machine, sim_db_pick(machine, random, TRUE_SESSIONS), session);
-}
-
-static bool make_session(struct sim_machine *machine, const char *content, const char *memory,
-                         const char *project)
-{
-    int64_t epoch = sim_machine_now(machine);
-    char utc[MB_TEXT_SHORT_MAX];
-
-    return sim_db_exec(machine,
-                       "INSERT OR IGNORE INTO sdk_sessions(content_session_id,memory_session_id,project,"
-                       "user_prompt,started_at,started_at_epoch,status)"
-                       " VALUES(%Q,%Q,%Q,'first prompt of %q',%Q,%lld,'active')",
-                       content, memory, project, content, mb_text_utc(utc, epoch), (long long)epoch) &&
-           sqlite3_changes(machine->db) > 0 &&
-           sim_ledger_made(machine, SIM_SESSION, content, 0, -1) >= 0;
-}
-
-static bool fill_memory(struct sim_machine *machine, struct session *session)
-{
-    if (session->memory[0] != '\0') {
-        return true;
-    }
-    (void)snprintf(session->memory, sizeof session->memory, "mem-%s-%" PRId64, machine->name,
-                   next_tag(machine));
-    return sim_db_exec(machine, "UPDATE sdk_sessions SET memory_session_id=%Q WHERE id=%lld",
-                       session->memory, (long long)session->id);
-}
-
-static bool edit_newsess(struct sim_machine *machine, struct sim_random *random)
-{
-    int64_t tag = next_tag(machine);
-    char content[SIM_TEXT_MAX];
-    char memory[SIM_TEXT_MAX];
-    char project[SIM_TEXT_MAX];
-
-    (void)snprintf(content, sizeof content, "s%" PRId64, tag);
-    (void)snprintf(memory, sizeof memory, "mem-%s-%" PRId64, machine->name, tag);
-    (void)snprintf(project, sizeof project, "p%u", sim_random_below(random, 3));
-    return make_session(machine, content, sim_random_chance(random, 50) ? memory : NULL, project);
-}
-
-/* A session to add to: one that is there, or a new one. */
-static bool some_session(struct sim_machine *machine, struct sim_random *random, struct session *session)
-{
-    if (!sim_random_chance(random, 25) && pick_session(machine, random, session)) {
-        return fill_memory(machine, session);
-    }
-    return edit_newsess(machine, random) &&
-           load_session(machine, sqlite3_last_insert_rowid(machine->db), session) &&
-           fill_memory(machine, session);
-}
-
-struct observation {
-    const char *title;
-    const char *narrative;
-    const char *project;
-    int64_t epoch;
-};
-
-static bool insert_observation(struct sim_machine *machine, const struct session *session,
-                               const struct observation *made)
-{
-    bool is_new = machine->version != SIM_10_6_3;
-    char utc[MB_TEXT_SHORT_MAX];
-    char hash[17];
-
-    content_hash(session->memory, made->title, made->narrative, hash);
-    if (!sim_db_exec(machine,
-                     "INSERT OR IGNORE INTO observations(memory_session_id,project,type,title,subtitle,facts,"
-                     "narrative,concepts,files_read,files_modified,prompt_number,discovery_tokens,content_hash,"
-                     "created_at,created_at_epoch%s) VALUES(%Q,%Q,'discovery',%Q,'it''s a subtitle \xc3\xa9',"
-                     "'[\"fact %lld\"]',%Q,'[\"how\"]','[]','[\"a.c\"]',1,%lld,%Q,%Q,%lld%s)",
-                     is_new ? ",generated_by_model,metadata" : "", session->memory, made->project,
-                     made->title, (long long)(made->epoch % 7), made->narrative,
-                     (long long)(made->epoch % 1000), hash, mb_text_utc(utc, made->epoch),
-                     (long long)made->epoch, is_new ? ",'model-1','{\"a\":1}'" : "") ||
-        sqlite3_changes(machine->db) == 0) {
-        return false;
-    }
-    return sim_ledger_made(machine, SIM_OBSERVATION, "", made->epoch, session->row) >= 0;
-}
-
-static bool new_observation(struct sim_machine *machine, const struct session *session)
-{
-    char title[SIM_TEXT_MAX];
-    char narrative[SIM_TEXT_MAX * 2];
-    int64_t tag = next_tag(machine);
-
-    (void)snprintf(title, sizeof title, "o%" PRId64, tag);
-    (void)snprintf(narrative, sizeof narrative, "What %" PRId64 " is about, with \"quotes\"\nand lines", tag);
-    return insert_observation(machine, session,
-                              &(struct observation){title, narrative, session->project,
-                                                    next_epoch(machine)});
-}
-
 static bool edit_newobs(struct sim_machine *machine, struct sim_random *random)
 {
-    struct session session;
+    struct sim_session session;
 
-    return some_session(machine, random, &session) && new_observation(machine, &session);
+    return sim_row_some_session(machine, random, &session) &&
+           sim_row_new_observation(machine, &session);
 }
 
 static bool edit_newsum(struct sim_machine *machine, struct sim_random *random)
 {
-    struct session session;
-    int64_t epoch = next_epoch(machine);
-    int64_t tag = next_tag(machine);
+    struct sim_session session;
+    int64_t epoch = sim_row_epoch(machine);
+    int64_t tag = sim_row_tag(machine);
     char utc[MB_TEXT_SHORT_MAX];
 
-    return some_session(machine, random, &session) &&
+    return sim_row_some_session(machine, random, &session) &&
            sim_db_exec(machine,
-                       "INSERT INTO session_summaries(memory_session_id,project,request,investigated,learned,"
-                       "completed,next_steps,notes,prompt_number,discovery_tokens,created_at,created_at_epoch)"
+                       "INSERT INTO"
+                       " session_summaries(memory_session_id,project,request,investigated,learned,"
+                       "completed,next_steps,notes,prompt_number,discovery_tokens,created_at"
+                       ",created_at_epoch)"
                        " VALUES(%Q,%Q,'m%lld','looked','learned','done','next',NULL,1,7,%Q,%lld)",
                        session.memory, session.project, (long long)tag, mb_text_utc(utc, epoch),
                        (long long)epoch) &&
            sim_ledger_made(machine, SIM_SUMMARY, "", epoch, session.row) >= 0;
 }
 
-static bool insert_prompt(struct sim_machine *machine, const struct session *session, bool is_null,
-                          bool is_long)
-{
-    int64_t epoch = next_epoch(machine);
-    int64_t number = sim_db_int64(machine, "SELECT count(*)+1 FROM user_prompts WHERE content_session_id=%Q",
-                                  session->content);
-    char text[1600];
-    char utc[MB_TEXT_SHORT_MAX];
-    bool is_made;
-
-    (void)snprintf(text, sizeof text, "q%" PRId64 " please", next_tag(machine));
-    if (is_long) {
-        memset(text + strlen(text), 'x', sizeof text - strlen(text));
-        text[1500] = '\0';
-    }
-    mb_text_utc(utc, epoch);
-    if (machine->version == SIM_13_25_3) {
-        char id[32];
-
-        (void)snprintf(id, sizeof id, "%" PRId64, session->id);
-        is_made = sim_db_exec(machine,
-                              "INSERT INTO user_prompts(session_db_id,content_session_id,prompt_number,"
-                              "prompt_text,created_at,created_at_epoch) VALUES(%s,%Q,%lld,%Q,%Q,%lld)",
-                              is_null ? "NULL" : id, session->content, (long long)number, text, utc,
-                              (long long)epoch);
-    } else {
-        is_made = sim_db_exec(machine,
-                              "INSERT INTO user_prompts(content_session_id,prompt_number,prompt_text,"
-                              "created_at,created_at_epoch) VALUES(%Q,%lld,%Q,%Q,%lld)",
-                              session->content, (long long)number, text, utc, (long long)epoch);
-    }
-    return is_made && sim_ledger_made(machine, SIM_PROMPT, session->content, epoch,
-                                      is_null ? -1 : session->row) >= 0;
-}
-
 static bool edit_newprompt(struct sim_machine *machine, struct sim_random *random)
 {
-    struct session session;
+    struct sim_session session;
     bool is_long = SIM_HAS(machine->world->kinds, CUT) && sim_random_chance(random, 50);
 
-    return some_session(machine, random, &session) && insert_prompt(machine, &session, false, is_long);
+    return sim_row_some_session(machine, random, &session) &&
+           sim_row_insert_prompt(machine, &session, false, is_long);
 }
 
 /* A prompt without a session row, of a session that may exist or not. */
 static bool edit_nullprompt(struct sim_machine *machine, struct sim_random *random)
 {
-    struct session session;
+    struct sim_session session;
 
     if (machine->version != SIM_13_25_3) {
         return false;
     }
-    if (!sim_random_chance(random, 50) || !pick_session(machine, random, &session)) {
-        (void)snprintf(session.content, sizeof session.content, "lone%" PRId64, next_tag(machine));
+    if (!sim_random_chance(random, 50) || !sim_row_pick_session(machine, random, &session)) {
+        (void)snprintf(session.content, sizeof session.content, "lone%" PRId64,
+                       sim_row_tag(machine));
     }
-    return insert_prompt(machine, &session, true, false);
+    return sim_row_insert_prompt(machine, &session, true, false);
 }
 
 static bool edit_fill(struct sim_machine *machine, struct sim_random *random)
 {
-    struct session session;
+    struct sim_session session;
 
-    return load_session(machine, sim_db_pick(machine, random, TRUE_SESSIONS " AND memory_session_id IS NULL"),
-                        &session) &&
-           fill_memory(machine, &session);
+    return sim_row_load_session(
+               machine,
+               sim_db_pick(machine, random, SIM_TRUE_SESSIONS " AND memory_session_id IS NULL"),
+               &session) &&
+           sim_row_fill_memory(machine, &session);
 }
 
 static bool edit_title(struct sim_machine *machine, struct sim_random *random)
 {
-    struct session session;
+    struct sim_session session;
 
-    return load_session(machine, sim_db_pick(machine, random, TRUE_SESSIONS " AND custom_title IS NULL"),
-                        &session) &&
+    return sim_row_load_session(
+               machine, sim_db_pick(machine, random, SIM_TRUE_SESSIONS " AND custom_title IS NULL"),
+               &session) &&
            sim_db_exec(machine, "UPDATE sdk_sessions SET custom_title='v%lld' WHERE id=%lld",
-                       (long long)next_tag(machine), (long long)session.id) &&
+                       (long long)sim_row_tag(machine), (long long)session.id) &&
            (sim_ledger_changed(machine, session.row, ""), true);
 }
 
 static bool edit_complete(struct sim_machine *machine, struct sim_random *random)
 {
-    struct session session;
+    struct sim_session session;
     int64_t now = sim_machine_now(machine);
     char utc[MB_TEXT_SHORT_MAX];
 
-    return load_session(machine, sim_db_pick(machine, random, TRUE_SESSIONS " AND status='active'"),
-                        &session) &&
-           sim_db_exec(machine,
-                       "UPDATE sdk_sessions SET status='completed',completed_at=%Q,completed_at_epoch=%lld"
-                       " WHERE id=%lld",
-                       mb_text_utc(utc, now), (long long)now, (long long)session.id) &&
+    return sim_row_load_session(machine,
+                                sim_db_pick(machine, random,
+                                            SIM_TRUE_SESSIONS " AND"
+                                                              " status='active'"),
+                                &session) &&
+           sim_db_exec(
+               machine,
+               "UPDATE sdk_sessions SET status='completed',completed_at=%Q,completed_at_epoch=%lld"
+               " WHERE id=%lld",
+               mb_text_utc(utc, now), (long long)now, (long long)session.id) &&
            (sim_ledger_changed(machine, session.row, ""), true);
 }
 
 /* Sets a text column of one row to a new value and notes which value it replaced. */
-static bool change_column(struct sim_machine *machine, struct sim_random *random, enum sim_table table,
-                          const char *column)
+static bool change_column(struct sim_machine *machine, struct sim_random *random,
+                          enum sim_table table, const char *column)
 {
     const char *name = sim_tables[table].name;
     char old_value[SIM_TEXT_MAX];
@@ -303,14 +125,16 @@ static bool change_column(struct sim_machine *machine, struct sim_random *random
         return false;
     }
     if (table == SIM_SESSION) {
-        sim_db_text(machine, content, "SELECT content_session_id FROM sdk_sessions WHERE id=%lld", (long long)id);
+        sim_db_text(machine, content, "SELECT content_session_id FROM sdk_sessions WHERE id=%lld",
+                    (long long)id);
     } else {
-        epoch = sim_db_int64(machine, "SELECT created_at_epoch FROM %s WHERE id=%lld", name, (long long)id);
+        epoch = sim_db_int64(machine, "SELECT created_at_epoch FROM %s WHERE id=%lld", name,
+                             (long long)id);
     }
     row = sim_ledger_find(machine->world->ledger, table, content, epoch);
     sim_db_text(machine, old_value, "SELECT %s FROM %s WHERE id=%lld", column, name, (long long)id);
     if (row < 0 || !sim_db_exec(machine, "UPDATE %s SET %s='v%lld' WHERE id=%lld", name, column,
-                                (long long)next_tag(machine), (long long)id)) {
+                                (long long)sim_row_tag(machine), (long long)id)) {
         return false;
     }
     sim_ledger_changed(machine, row, old_value);
@@ -319,7 +143,8 @@ static bool change_column(struct sim_machine *machine, struct sim_random *random
 
 static bool edit_project(struct sim_machine *machine, struct sim_random *random)
 {
-    return change_column(machine, random, (enum sim_table)sim_random_below(random, SIM_PROMPT), "project");
+    return change_column(machine, random, (enum sim_table)sim_random_below(random, SIM_PROMPT),
+                         "project");
 }
 
 static bool edit_mergeinto(struct sim_machine *machine, struct sim_random *random)
@@ -335,14 +160,15 @@ static bool edit_del(struct sim_machine *machine, struct sim_random *random)
     enum sim_table table = (enum sim_table)(SIM_OBSERVATION + (int)sim_random_below(random, 3));
     int64_t id = sim_db_pick(machine, random, "SELECT id FROM %s", sim_tables[table].name);
 
-    return id >= 0 && sim_db_exec(machine, "DELETE FROM %s WHERE id=%lld", sim_tables[table].name, (long long)id);
+    return id >= 0 && sim_db_exec(machine, "DELETE FROM %s WHERE id=%lld", sim_tables[table].name,
+                                  (long long)id);
 }
 
 static bool edit_sessdel(struct sim_machine *machine, struct sim_random *random)
 {
-    struct session session;
+    struct sim_session session;
 
-    return pick_session(machine, random, &session) &&
+    return sim_row_pick_session(machine, random, &session) &&
            sim_db_exec(machine, "DELETE FROM sdk_sessions WHERE id=%lld", (long long)session.id);
 }
 
@@ -357,30 +183,30 @@ static bool edit_resume(struct sim_machine *machine, struct sim_random *random)
     for (size_t i = 0; i < ledger->row_count; i++) {
         const struct sim_row *row = &ledger->rows[i];
 
-        if (row->table == SIM_SESSION && row->is_deleted && (row->made_by >> machine->index & 1u) != 0 &&
-            sim_random_below(random, ++count) == 0) {
+        if (row->table == SIM_SESSION && row->is_deleted &&
+            (row->made_by >> machine->index & 1u) != 0 && sim_random_below(random, ++count) == 0) {
             picked = row;
         }
     }
-    (void)snprintf(memory, sizeof memory, "again-%s-%" PRId64, machine->name, next_tag(machine));
-    return picked != NULL && make_session(machine, picked->content, memory, "p0");
+    (void)snprintf(memory, sizeof memory, "again-%s-%" PRId64, machine->name, sim_row_tag(machine));
+    return picked != NULL && sim_row_make_session(machine, picked->content, memory, "p0");
 }
 
 static bool edit_rewrite(struct sim_machine *machine, struct sim_random *random)
 {
-    struct session session;
+    struct sim_session session;
 
-    return pick_session(machine, random, &session) && session.memory[0] != '\0' &&
+    return sim_row_pick_session(machine, random, &session) && session.memory[0] != '\0' &&
            sim_db_exec(machine, "UPDATE sdk_sessions SET memory_session_id='rw%lld' WHERE id=%lld",
-                       (long long)next_tag(machine), (long long)session.id);
+                       (long long)sim_row_tag(machine), (long long)session.id);
 }
 
 /* /api/memory/save: the session has the same ids on every machine; titles repeat. */
 static bool edit_manual(struct sim_machine *machine, struct sim_random *random)
 {
     unsigned project_number = sim_random_below(random, 2);
-    struct session session;
-    struct observation made = {.narrative = "saved by hand"};
+    struct sim_session session;
+    struct sim_observation made = {.narrative = "saved by hand"};
     char content[SIM_TEXT_MAX];
     char memory[SIM_TEXT_MAX];
     char project[SIM_TEXT_MAX];
@@ -391,20 +217,22 @@ static bool edit_manual(struct sim_machine *machine, struct sim_random *random)
     (void)snprintf(project, sizeof project, "p%u", project_number);
     (void)snprintf(content, sizeof content, "manual-content-p%u", project_number);
     (void)snprintf(memory, sizeof memory, "manual-p%u", project_number);
-    (void)make_session(machine, content, memory, project);
-    if (!load_session(machine,
-                      sim_db_int64(machine, "SELECT coalesce(max(id),-1) FROM sdk_sessions"
-                                            " WHERE content_session_id=%Q", content),
-                      &session) ||
-        !fill_memory(machine, &session)) {
+    (void)sim_row_make_session(machine, content, memory, project);
+    if (!sim_row_load_session(machine,
+                              sim_db_int64(machine,
+                                           "SELECT coalesce(max(id),-1) FROM sdk_sessions"
+                                           " WHERE content_session_id=%Q",
+                                           content),
+                              &session) ||
+        !sim_row_fill_memory(machine, &session)) {
         return false;
     }
     (void)snprintf(title, sizeof title, is_shared ? "same %" PRId64 : "o%" PRId64,
-                   is_shared ? (int64_t)sim_random_below(random, 2) : next_tag(machine));
+                   is_shared ? (int64_t)sim_random_below(random, 2) : sim_row_tag(machine));
     made.title = title;
     made.project = session.project;
-    made.epoch = next_epoch(machine);
-    if (!insert_observation(machine, &session, &made)) {
+    made.epoch = sim_row_epoch(machine);
+    if (!sim_row_insert_observation(machine, &session, &made)) {
         return true; /* the very title is there: claude-mem keeps the one it has */
     }
     row = sim_ledger_find(machine->world->ledger, SIM_OBSERVATION, "", made.epoch);
@@ -414,24 +242,30 @@ static bool edit_manual(struct sim_machine *machine, struct sim_random *random)
 
 static bool edit_cut(struct sim_machine *machine, struct sim_random *random)
 {
-    int64_t id = sim_db_pick(machine, random, "SELECT id FROM user_prompts WHERE length(prompt_text)>1400");
+    int64_t id =
+        sim_db_pick(machine, random, "SELECT id FROM user_prompts WHERE length(prompt_text)>1400");
     int row;
 
-    if (id < 0 || !sim_db_exec(machine, "UPDATE user_prompts SET prompt_text=substr(prompt_text,1,1200) WHERE id=%lld",
-                               (long long)id)) {
+    if (id < 0 ||
+        !sim_db_exec(machine,
+                     "UPDATE user_prompts SET prompt_text=substr(prompt_text,1,1200) WHERE id=%lld",
+                     (long long)id)) {
         return false;
     }
     row = sim_ledger_find(machine->world->ledger, SIM_PROMPT, "",
-                          sim_db_int64(machine, "SELECT created_at_epoch FROM user_prompts WHERE id=%lld", (long long)id));
+                          sim_db_int64(machine,
+                                       "SELECT created_at_epoch FROM user_prompts WHERE id=%lld",
+                                       (long long)id));
     MB_ASSERT(row >= 0);
     machine->world->ledger->rows[row].is_cut = true;
     return true;
 }
 
-/* An equal row in another session. Only the first machine makes them: two that do it at the same time make one. */
+/* An equal row in another session. Only the first machine makes them: two that do it at the same
+ * time make one. */
 static bool edit_copy(struct sim_machine *machine, struct sim_random *random)
 {
-    struct session session;
+    struct sim_session session;
     int64_t id = sim_db_pick(machine, random, "SELECT id FROM observations WHERE title LIKE 'o%%'");
     char memory[SIM_TEXT_MAX];
     char title[SIM_TEXT_MAX];
@@ -440,38 +274,48 @@ static bool edit_copy(struct sim_machine *machine, struct sim_random *random)
     int64_t epoch;
     bool is_new = machine->version != SIM_10_6_3;
 
-    if (machine->index != 0 || id < 0 || !pick_session(machine, random, &session) ||
-        !fill_memory(machine, &session)) {
+    if (machine->index != 0 || id < 0 || !sim_row_pick_session(machine, random, &session) ||
+        !sim_row_fill_memory(machine, &session)) {
         return false;
     }
-    sim_db_text(machine, memory, "SELECT memory_session_id FROM observations WHERE id=%lld", (long long)id);
+    sim_db_text(machine, memory, "SELECT memory_session_id FROM observations WHERE id=%lld",
+                (long long)id);
     sim_db_text(machine, title, "SELECT title FROM observations WHERE id=%lld", (long long)id);
-    sim_db_text(machine, narrative, "SELECT narrative FROM observations WHERE id=%lld", (long long)id);
-    epoch = sim_db_int64(machine, "SELECT created_at_epoch FROM observations WHERE id=%lld", (long long)id);
-    if (strcmp(memory, session.memory) == 0 || sim_ledger_find(machine->world->ledger, SIM_OBSERVATION, "", epoch) < 0 ||
-        machine->world->ledger->rows[sim_ledger_find(machine->world->ledger, SIM_OBSERVATION, "", epoch)].made_by != 1u) {
+    sim_db_text(machine, narrative, "SELECT narrative FROM observations WHERE id=%lld",
+                (long long)id);
+    epoch = sim_db_int64(machine, "SELECT created_at_epoch FROM observations WHERE id=%lld",
+                         (long long)id);
+    if (strcmp(memory, session.memory) == 0 ||
+        sim_ledger_find(machine->world->ledger, SIM_OBSERVATION, "", epoch) < 0 ||
+        machine->world->ledger
+                ->rows[sim_ledger_find(machine->world->ledger, SIM_OBSERVATION, "", epoch)]
+                .made_by != 1u) {
         return false;
     }
-    content_hash(session.memory, title, narrative, hash);
-    return sim_db_exec(machine,
-                       "INSERT OR IGNORE INTO observations(memory_session_id,project,type,title,subtitle,facts,narrative,"
-                       "concepts,files_read,files_modified,prompt_number,discovery_tokens,content_hash,created_at,"
-                       "created_at_epoch%s) SELECT %Q,project,type,title,subtitle,facts,narrative,concepts,files_read,"
-                       "files_modified,prompt_number,discovery_tokens,%Q,created_at,created_at_epoch%s"
-                       " FROM observations WHERE id=%lld",
-                       is_new ? ",generated_by_model,metadata" : "", session.memory, hash,
-                       is_new ? ",generated_by_model,metadata" : "", (long long)id) &&
+    sim_row_hash(session.memory, title, narrative, hash);
+    return sim_db_exec(
+               machine,
+               "INSERT OR IGNORE INTO"
+               " observations(memory_session_id,project,type,title,subtitle,facts,narrative,"
+               "concepts,files_read,files_modified,prompt_number,discovery_tokens,content_hash"
+               ",created_at,"
+               "created_at_epoch%s) SELECT"
+               " %Q,project,type,title,subtitle,facts,narrative,concepts,files_read,"
+               "files_modified,prompt_number,discovery_tokens,%Q,created_at,created_at_epoch%s"
+               " FROM observations WHERE id=%lld",
+               is_new ? ",generated_by_model,metadata" : "", session.memory, hash,
+               is_new ? ",generated_by_model,metadata" : "", (long long)id) &&
            sqlite3_changes(machine->db) > 0 &&
            sim_ledger_made(machine, SIM_OBSERVATION, "", epoch, session.row) >= 0;
 }
 
 static bool edit_bulk(struct sim_machine *machine, struct sim_random *random)
 {
-    struct session session;
-    bool is_made = some_session(machine, random, &session);
+    struct sim_session session;
+    bool is_made = sim_row_some_session(machine, random, &session);
 
     for (int i = 0; is_made && i < 30; i++) {
-        is_made = new_observation(machine, &session);
+        is_made = sim_row_new_observation(machine, &session);
     }
     return is_made;
 }
@@ -500,11 +344,14 @@ static bool edit_massdel(struct sim_machine *machine, struct sim_random *random)
         count++;
     }
     (void)sqlite3_finalize(statement);
-    if (count < wanted || known < count || sim_db_int64(machine, "SELECT count(*) FROM observations") > 300) {
+    if (count < wanted || known < count ||
+        sim_db_int64(machine, "SELECT count(*) FROM observations") > 300) {
         return false; /* not surely over the bound */
     }
-    if (!sim_db_exec(machine, "DELETE FROM observations WHERE id IN (SELECT id FROM observations"
-                              " WHERE title LIKE 'o%%' ORDER BY id LIMIT %d)", wanted)) {
+    if (!sim_db_exec(machine,
+                     "DELETE FROM observations WHERE id IN (SELECT id FROM observations"
+                     " WHERE title LIKE 'o%%' ORDER BY id LIMIT %d)",
+                     wanted)) {
         return false;
     }
     sim_ledger_mass_deleted(machine, rows, (size_t)count);
@@ -515,25 +362,41 @@ static bool edit_massdel(struct sim_machine *machine, struct sim_random *random)
 static bool edit_migrate(struct sim_machine *machine, struct sim_random *random)
 {
     (void)random;
-    sim_ledger_mass_deleted(machine, NULL, 0); /* what was deleted before and not captured looks cleaned up too */
+    sim_ledger_mass_deleted(machine, NULL,
+                            0); /* what was deleted before and not captured looks cleaned up too */
     machine->is_migrated = true;
-    return sim_db_exec(machine, "DELETE FROM observations WHERE content_hash IS NOT NULL AND id NOT IN (SELECT min(id)"
-                                " FROM observations GROUP BY memory_session_id,content_hash)") &&
-           sim_db_exec(machine, "INSERT INTO schema_versions(version,applied_at) SELECT max(version)+1,'2026-01-01'"
-                                " FROM schema_versions");
+    return sim_db_exec(
+               machine,
+               "DELETE FROM observations WHERE content_hash IS NOT NULL AND id NOT IN (SELECT"
+               " min(id)"
+               " FROM observations GROUP BY memory_session_id,content_hash)") &&
+           sim_db_exec(
+               machine,
+               "INSERT INTO schema_versions(version,applied_at) SELECT max(version)+1,'2026-01-01'"
+               " FROM schema_versions");
 }
 
 static edit_fn *const edits[SIM_EVENT_WHATS] = {
-    [SIM_EVENT_NEWSESS] = edit_newsess,     [SIM_EVENT_NEWOBS] = edit_newobs,
-    [SIM_EVENT_NEWSUM] = edit_newsum,       [SIM_EVENT_NEWPROMPT] = edit_newprompt,
-    [SIM_EVENT_FILL] = edit_fill,           [SIM_EVENT_TITLE] = edit_title,
-    [SIM_EVENT_COMPLETE] = edit_complete,   [SIM_EVENT_PROJECT] = edit_project,
-    [SIM_EVENT_MERGEINTO] = edit_mergeinto, [SIM_EVENT_DEL] = edit_del,
-    [SIM_EVENT_SESSDEL] = edit_sessdel,     [SIM_EVENT_RESUME] = edit_resume,
-    [SIM_EVENT_REWRITE] = edit_rewrite,     [SIM_EVENT_MANUAL] = edit_manual,
-    [SIM_EVENT_NULLPROMPT] = edit_nullprompt, [SIM_EVENT_CUT] = edit_cut,
-    [SIM_EVENT_COPY] = edit_copy,           [SIM_EVENT_BULK] = edit_bulk,
-    [SIM_EVENT_MASSDEL] = edit_massdel,     [SIM_EVENT_ORPHAN] = edit_sessdel,
+    [SIM_EVENT_NEWSESS] = sim_row_new_session,
+    [SIM_EVENT_NEWOBS] = edit_newobs,
+    [SIM_EVENT_NEWSUM] = edit_newsum,
+    [SIM_EVENT_NEWPROMPT] = edit_newprompt,
+    [SIM_EVENT_FILL] = edit_fill,
+    [SIM_EVENT_TITLE] = edit_title,
+    [SIM_EVENT_COMPLETE] = edit_complete,
+    [SIM_EVENT_PROJECT] = edit_project,
+    [SIM_EVENT_MERGEINTO] = edit_mergeinto,
+    [SIM_EVENT_DEL] = edit_del,
+    [SIM_EVENT_SESSDEL] = edit_sessdel,
+    [SIM_EVENT_RESUME] = edit_resume,
+    [SIM_EVENT_REWRITE] = edit_rewrite,
+    [SIM_EVENT_MANUAL] = edit_manual,
+    [SIM_EVENT_NULLPROMPT] = edit_nullprompt,
+    [SIM_EVENT_CUT] = edit_cut,
+    [SIM_EVENT_COPY] = edit_copy,
+    [SIM_EVENT_BULK] = edit_bulk,
+    [SIM_EVENT_MASSDEL] = edit_massdel,
+    [SIM_EVENT_ORPHAN] = edit_sessdel,
     [SIM_EVENT_MIGRATE] = edit_migrate,
 };
 
@@ -608,6 +471,7 @@ bool sim_edit(struct sim_machine *machine, enum sim_event_what what, struct sim_
         note_orphans(machine);
         (void)sqlite3_exec(machine->db, "PRAGMA foreign_keys=ON", NULL, NULL, NULL);
     }
-    sim_log(machine->world, "      %s %s%s", machine->name, sim_event_name(what), is_done ? "" : " (not now)");
+    sim_log(machine->world, "      %s %s%s", machine->name, sim_event_name(what),
+            is_done ? "" : " (not now)");
     return is_done;
 }

@@ -1,13 +1,12 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The verdict: every database against the ledger and against the others. What it proves, by the names in
- * docs/DESIGN.md: nothing-lost, order-free (all equal), no-mass-delete, and that claude-mem's tables, foreign keys and
- * full-text indexes are whole.
+ * The verdict: every database against the ledger and against the others. What it proves, by the
+ * names in docs/DESIGN.md: nothing-lost, order-free (all equal), no-mass-delete, and that claude-
+ * mem's tables, foreign keys and full-text indexes are whole.
  */
-#include "sim.h"
-
 #include "alloc.h"
 #include "assert.h"
+#include "sim.h"
 
 #include <inttypes.h>
 #include <stdlib.h>
@@ -15,8 +14,8 @@
 
 #include "banned.h"
 
-struct found { /* a row of a database */
-    int row;   /* in the ledger */
+struct found {                  /* a row of a database */
+    int row;                    /* in the ledger */
     char session[SIM_TEXT_MAX]; /* content id of the true session it hangs on; "": none */
     char **cells;
     char *registers; /* what of it must be equal everywhere, as one text */
@@ -91,10 +90,12 @@ static char *join_registers(const struct sim_machine *machine, const struct sim_
         const struct sim_column *column = &sim_tables[table].columns[i];
         char *longer;
 
-        if (!column->is_register || !sim_db_has(machine, table, i) || !sim_db_has(other, table, i)) {
+        if (!column->is_register || !sim_db_has(machine, table, i) ||
+            !sim_db_has(other, table, i)) {
             continue;
         }
-        longer = mb_alloc_format("%s %s=%s", text, column->name, cells[i] == NULL ? "NULL" : cells[i] + 1);
+        longer = mb_alloc_format("%s %s=%s", text, column->name,
+                                 cells[i] == NULL ? "NULL" : cells[i] + 1);
         free(text);
         text = longer;
     }
@@ -163,8 +164,8 @@ static void order_view(struct view *view, const struct sim_machine *reference)
     const struct sim_ledger *ledger = view->machine->world->ledger;
 
     for (size_t i = 0; i < view->count; i++) {
-        view->found[i].registers = join_registers(view->machine, reference, ledger->rows[view->found[i].row].table,
-                                                  view->found[i].cells);
+        view->found[i].registers = join_registers(
+            view->machine, reference, ledger->rows[view->found[i].row].table, view->found[i].cells);
     }
     if (view->count > 0) {
         qsort(view->found, view->count, sizeof *view->found, compare_found);
@@ -197,24 +198,27 @@ static void check_text(struct sim_machine *machine, const char *sql)
         sqlite3_step(statement) != SQLITE_ROW ||
         strcmp((const char *)sqlite3_column_text(statement, 0), "ok") != 0) {
         sim_bad(machine->world, "%s at %s: %s", sql, machine->name,
-                statement == NULL ? sqlite3_errmsg(machine->db) : (const char *)sqlite3_column_text(statement, 0));
+                statement == NULL ? sqlite3_errmsg(machine->db)
+                                  : (const char *)sqlite3_column_text(statement, 0));
     }
     (void)sqlite3_finalize(statement);
 }
 
 static void check_full_text(struct sim_machine *machine, const char *table)
 {
-    char *sql = sqlite3_mprintf("INSERT INTO %s_fts(%s_fts,rank) VALUES('integrity-check',1)", table, table);
+    char *sql = sqlite3_mprintf("INSERT INTO %s_fts(%s_fts,rank) VALUES('integrity-check',1)",
+                                table, table);
     int64_t rows = sim_db_int64(machine, "SELECT count(*) FROM %s", table);
     int64_t indexed = sim_db_int64(machine, "SELECT count(*) FROM %s_fts_docsize", table);
 
     if (sqlite3_exec(machine->db, sql, NULL, NULL, NULL) != SQLITE_OK) {
-        sim_bad(machine->world, "the full-text index of %s does not agree with it at %s: %s", table, machine->name,
-                sqlite3_errmsg(machine->db));
+        sim_bad(machine->world, "the full-text index of %s does not agree with it at %s: %s", table,
+                machine->name, sqlite3_errmsg(machine->db));
     }
     if (rows != indexed) {
-        sim_bad(machine->world, "the full-text index of %s has %" PRId64 " of %" PRId64 " rows at %s", table, indexed,
-                rows, machine->name);
+        sim_bad(machine->world,
+                "the full-text index of %s has %" PRId64 " of %" PRId64 " rows at %s", table,
+                indexed, rows, machine->name);
     }
     sqlite3_free(sql);
 }
@@ -225,8 +229,9 @@ static void check_foreign_keys(struct sim_machine *machine)
     struct sim_world *world = machine->world;
     sqlite3_stmt *statement = NULL;
 
-    MB_ASSERT(sqlite3_prepare_v2(machine->db, "SELECT \"table\", rowid FROM pragma_foreign_key_check", -1, &statement,
-                                 NULL) == SQLITE_OK);
+    MB_ASSERT(sqlite3_prepare_v2(machine->db,
+                                 "SELECT \"table\", rowid FROM pragma_foreign_key_check", -1,
+                                 &statement, NULL) == SQLITE_OK);
     while (sqlite3_step(statement) == SQLITE_ROW) {
         const char *table = (const char *)sqlite3_column_text(statement, 0);
         int64_t id = sqlite3_column_int64(statement, 1);
@@ -235,8 +240,9 @@ static void check_foreign_keys(struct sim_machine *machine)
         for (int i = SIM_OBSERVATION; i < SIM_TABLES; i++) {
             if (strcmp(table, sim_tables[i].name) == 0) {
                 row = sim_ledger_find(world->ledger, (enum sim_table)i, "",
-                                      sim_db_int64(machine, "SELECT created_at_epoch FROM %s WHERE id=%lld", table,
-                                                   (long long)id));
+                                      sim_db_int64(machine,
+                                                   "SELECT created_at_epoch FROM %s WHERE id=%lld",
+                                                   table, (long long)id));
             }
         }
         if (row < 0 || !world->ledger->rows[row].is_orphan) {
@@ -268,8 +274,8 @@ struct court {
     sim_counts seen;        /* by a capture of a living machine, or published by one that is gone */
 };
 
-/* An old schema cannot hold a prompt whose session row is missing; and it cannot take the content id from a dead session
- * that prompts still refer to, so that it stays as it is. */
+/* An old schema cannot hold a prompt whose session row is missing; and it cannot take the content
+ * id from a dead session that prompts still refer to, so that it stays as it is. */
 static bool is_beyond_schema(const struct court *court, const struct view *view, int index)
 {
     const struct sim_row *row = &court->world->ledger->rows[index];
@@ -285,7 +291,8 @@ static bool is_beyond_schema(const struct court *court, const struct view *view,
     if (row->table != SIM_SESSION || !row->is_deleted) {
         return false;
     }
-    return sim_db_int64(view->machine, "SELECT count(*) FROM user_prompts WHERE content_session_id=%Q",
+    return sim_db_int64(view->machine,
+                        "SELECT count(*) FROM user_prompts WHERE content_session_id=%Q",
                         row->content) > 0;
 }
 
@@ -295,22 +302,28 @@ static void check_count(struct court *court, int index, const struct view *view,
     const struct sim_row *row = &world->ledger->rows[index];
     bool is_held_here = (row->guarded_by >> view->machine->index & 1u) != 0;
     unsigned count = view->counts[index];
-    unsigned wanted = court->seen[index] == 0 ? 0 : row->table == SIM_SESSION ? 1 : court->seen[index];
+    unsigned wanted = court->seen[index] == 0     ? 0
+                      : row->table == SIM_SESSION ? 1
+                                                  : court->seen[index];
     char text[96];
 
     if (count > most) {
-        sim_bad(world, "%s is there twice at %s: %u rows", describe(world, index, text), view->machine->name, count);
+        sim_bad(world, "%s is there twice at %s: %u rows", describe(world, index, text),
+                view->machine->name, count);
     }
     if (is_beyond_schema(court, view, index)) {
         return;
     }
     if (row->must_live && count == 0) {
-        sim_bad(world, "%s was made again and is lost at %s", describe(world, index, text), view->machine->name);
+        sim_bad(world, "%s was made again and is lost at %s", describe(world, index, text),
+                view->machine->name);
     } else if (row->is_dead && !row->is_unsure && row->made == 1 && count > 0) {
-        sim_bad(world, "%s is back from the dead at %s", describe(world, index, text), view->machine->name);
+        sim_bad(world, "%s is back from the dead at %s", describe(world, index, text),
+                view->machine->name);
     } else if (!row->is_deleted && !row->is_unsure && count < wanted && !is_held_here &&
                !(row->is_suppressed && row->guarded_by == 0)) {
-        sim_bad(world, "%s is lost at %s (%u of %u)", describe(world, index, text), view->machine->name, count, wanted);
+        sim_bad(world, "%s is lost at %s (%u of %u)", describe(world, index, text),
+                view->machine->name, count, wanted);
     }
 }
 
@@ -323,14 +336,16 @@ static void check_payload(struct court *court, const struct view *view, const st
 
     for (size_t i = 0; i < info->column_count; i++) {
         if (info->columns[i].is_register || (row->columns >> i & 1u) == 0 ||
-            !sim_db_has(view->machine, row->table, i) || (row->table == SIM_SESSION && row->made > 1 && i < 3) ||
+            !sim_db_has(view->machine, row->table, i) ||
+            (row->table == SIM_SESSION && row->made > 1 && i < 3) ||
             (row->table == SIM_PROMPT && row->is_cut && i == 2)) {
             continue;
         }
         if ((row->cells[i] == NULL) != (found->cells[i] == NULL) ||
             (row->cells[i] != NULL && strcmp(row->cells[i], found->cells[i]) != 0)) {
-            sim_bad(world, "%s has another %s at %s: '%s' was '%s'", describe(world, found->row, text),
-                    info->columns[i].name, view->machine->name, found->cells[i] == NULL ? "NULL" : found->cells[i] + 1,
+            sim_bad(world, "%s has another %s at %s: '%s' was '%s'",
+                    describe(world, found->row, text), info->columns[i].name, view->machine->name,
+                    found->cells[i] == NULL ? "NULL" : found->cells[i] + 1,
                     row->cells[i] == NULL ? "NULL" : row->cells[i] + 1);
         }
     }
@@ -349,8 +364,9 @@ static void check_stolen(struct court *court, const struct view *view, const str
     for (size_t i = 0; i < info->column_count; i++) {
         if (info->columns[i].is_register && found->cells[i] != NULL &&
             sim_ledger_is_stolen(court->world->ledger, found->cells[i] + 1)) {
-            sim_bad(court->world, "%s has a stale %s at %s: %s", describe(court->world, found->row, text),
-                    info->columns[i].name, view->machine->name, found->cells[i] + 1);
+            sim_bad(court->world, "%s has a stale %s at %s: %s",
+                    describe(court->world, found->row, text), info->columns[i].name,
+                    view->machine->name, found->cells[i] + 1);
         }
     }
 }
@@ -367,12 +383,14 @@ static void check_session(struct court *court, const struct view *view, const st
         return;
     }
     session = &world->ledger->rows[row->session];
-    if (session->is_deleted || session->is_unsure || session->is_suppressed || court->seen[row->session] == 0) {
+    if (session->is_deleted || session->is_unsure || session->is_suppressed ||
+        court->seen[row->session] == 0) {
         return;
     }
     if (strcmp(found->session, session->content) != 0) {
-        sim_bad(world, "%s hangs on '%s' and not on its session '%s' at %s", describe(world, found->row, text),
-                found->session, session->content, view->machine->name);
+        sim_bad(world, "%s hangs on '%s' and not on its session '%s' at %s",
+                describe(world, found->row, text), found->session, session->content,
+                view->machine->name);
     }
 }
 
@@ -391,14 +409,14 @@ static void check_equal(struct court *court, int index, const struct view *view)
         char *theirs = join_registers(view->machine, other->machine, row->table, b->cells);
 
         if (strcmp(ours, theirs) != 0) {
-            sim_bad(world, "%s differs: at %s%s, at %s%s", describe(world, index, text), view->machine->name, ours,
-                    other->machine->name, theirs);
+            sim_bad(world, "%s differs: at %s%s, at %s%s", describe(world, index, text),
+                    view->machine->name, ours, other->machine->name, theirs);
         }
         if (row->table != SIM_SESSION && row->made == 1 && strcmp(a->session, b->session) != 0 &&
-            (row->table != SIM_PROMPT || (view->machine->version == SIM_13_25_3 &&
-                                          other->machine->version == SIM_13_25_3))) {
-            sim_bad(world, "%s hangs on '%s' at %s and on '%s' at %s", describe(world, index, text), a->session,
-                    view->machine->name, b->session, other->machine->name);
+            (row->table != SIM_PROMPT ||
+             (view->machine->version == SIM_13_25_3 && other->machine->version == SIM_13_25_3))) {
+            sim_bad(world, "%s hangs on '%s' at %s and on '%s' at %s", describe(world, index, text),
+                    a->session, view->machine->name, b->session, other->machine->name);
         }
         free(ours);
         free(theirs);
@@ -427,13 +445,14 @@ static void check_row(struct court *court, int index)
             check_session(court, view, found);
         }
         if (world->error_count > errors_before || row->is_suppressed || row->guarded_by != 0 ||
-            is_beyond_schema(court, view, index) || is_beyond_schema(court, court->reference, index)) {
+            is_beyond_schema(court, view, index) ||
+            is_beyond_schema(court, court->reference, index)) {
             continue;
         }
         if (view->counts[index] != court->reference->counts[index]) {
-            sim_bad(world, "%s is there %u times at %s and %u times at %s", describe(world, index, text),
-                    view->counts[index], view->machine->name, court->reference->counts[index],
-                    court->reference->machine->name);
+            sim_bad(world, "%s is there %u times at %s and %u times at %s",
+                    describe(world, index, text), view->counts[index], view->machine->name,
+                    court->reference->counts[index], court->reference->machine->name);
         } else {
             check_equal(court, index, view);
         }
@@ -456,7 +475,8 @@ static void check_status(struct court *court)
             continue;
         }
         if (status->pending_out != 0) {
-            sim_bad(world, "%" PRId64 " records still wait to go out at %s", status->pending_out, machine->name);
+            sim_bad(world, "%" PRId64 " records still wait to go out at %s", status->pending_out,
+                    machine->name);
         }
         if (world->is_wiped) {
             continue;
@@ -464,12 +484,13 @@ static void check_status(struct court *court)
         if (status->digest_alarm[0] != '\0') {
             sim_bad(world, "digest alarm at %s: %s", machine->name, status->digest_alarm);
         }
-        if (status->rows_parked != 0 || status->deletes_held_in != 0 || status->deletes_held_out != 0) {
+        if (status->rows_parked != 0 || status->deletes_held_in != 0 ||
+            status->deletes_held_out != 0) {
             continue;
         }
         if (first != NULL && strcmp(first->digest, status->digest) != 0) {
-            sim_bad(world, "digests differ: %s at %s, %s at %s", first->digest, first_name, status->digest,
-                    machine->name);
+            sim_bad(world, "digests differ: %s at %s, %s at %s", first->digest, first_name,
+                    status->digest, machine->name);
         }
         first = first != NULL ? first : status;
         first_name = first == status ? machine->name : first_name;

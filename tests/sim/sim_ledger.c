@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The independent model. It knows what was ever written, what a person deleted or changed and where, and which of that
- * the machine's engine had captured (an operation that ended well after it) and published (a push that ended well).
- * Where a disaster leaves both outcomes open, the row is marked unsure and less is asked of it.
+ * The independent model. It knows what was ever written, what a person deleted or changed and
+ * where, and which of that the machine's engine had captured (an operation that ended well after
+ * it) and published (a push that ended well). Where a disaster leaves both outcomes open, the row
+ * is marked unsure and less is asked of it.
  */
-#include "sim.h"
-
 #include "alloc.h"
 #include "assert.h"
+#include "sim.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -34,8 +34,8 @@ static bool is_same(const struct sim_row *row, enum sim_table table, const char 
            (table == SIM_SESSION ? strcmp(row->content, content) == 0 : row->epoch == epoch);
 }
 
-static size_t find_bucket(const struct sim_ledger *ledger, enum sim_table table, const char *content,
-                          int64_t epoch)
+static size_t find_bucket(const struct sim_ledger *ledger, enum sim_table table,
+                          const char *content, int64_t epoch)
 {
     size_t count = sizeof ledger->buckets / sizeof ledger->buckets[0];
     size_t at = (size_t)(hash_key(table, content, epoch) % count);
@@ -67,9 +67,10 @@ static void read_cells(struct sim_machine *machine, struct sim_row *row)
         row->columns |= is_there ? 1u << i : 0;
         sql = sqlite3_mprintf("%z,%s", sql, is_there ? info->columns[i].name : "NULL");
     }
-    sql = row->table == SIM_SESSION
-              ? sqlite3_mprintf("%z FROM %s WHERE content_session_id=%Q", sql, info->name, row->content)
-              : sqlite3_mprintf("%z FROM %s WHERE created_at_epoch=%lld", sql, info->name, (long long)row->epoch);
+    sql = row->table == SIM_SESSION ? sqlite3_mprintf("%z FROM %s WHERE content_session_id=%Q", sql,
+                                                      info->name, row->content)
+                                    : sqlite3_mprintf("%z FROM %s WHERE created_at_epoch=%lld", sql,
+                                                      info->name, (long long)row->epoch);
     MB_ASSERT(sqlite3_prepare_v2(machine->db, sql, -1, &statement, NULL) == SQLITE_OK);
     sqlite3_free(sql);
     MB_ASSERT(sqlite3_step(statement) == SQLITE_ROW);
@@ -109,7 +110,8 @@ int sim_ledger_made(struct sim_machine *machine, enum sim_table table, const cha
     row = &ledger->rows[ledger->buckets[bucket] - 1];
     if (row->is_deleted) {
         row->is_unsure = true;
-        row->must_live = table == SIM_SESSION && row->deleted_by == bit && !has_disasters(machine->world);
+        row->must_live =
+            table == SIM_SESSION && row->deleted_by == bit && !has_disasters(machine->world);
     }
     row->made++;
     row->made_by |= bit;
@@ -293,7 +295,8 @@ void sim_ledger_sent(struct sim_machine *machine)
         } else if (!pending->is_change) {
             ledger->rows[pending->row].is_dead = true;
         } else if (ledger->stolen_count < SIM_STOLEN_MAX) {
-            (void)snprintf(ledger->stolen[ledger->stolen_count++], SIM_TEXT_MAX, "%s", pending->old_value);
+            (void)snprintf(ledger->stolen[ledger->stolen_count++], SIM_TEXT_MAX, "%s",
+                           pending->old_value);
         }
     }
     machine->pending_count = kept;

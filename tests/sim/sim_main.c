@@ -7,10 +7,9 @@
  *   sim --story "17/reg/newobs.0.5f sync.1.3" [--shrink] [--verbose] [--steps]
  *   sim --regressions
  */
+#include "alloc.h"
 #include "sim_regressions.h"
 #include "sim_shrink.h"
-
-#include "alloc.h"
 
 #include <inttypes.h>
 #include <stdlib.h>
@@ -137,8 +136,8 @@ static bool run_one(struct sim_script *script, const struct options *options)
 
 /* ---- many seeds ---- */
 
-static void note(struct tally *tally, const struct sim_script *script, const struct sim_verdict *verdict,
-                 const struct options *options)
+static void note(struct tally *tally, const struct sim_script *script,
+                 const struct sim_verdict *verdict, const struct options *options)
 {
     char signature[SIM_ERROR_TEXT];
     unsigned at = 0;
@@ -150,8 +149,8 @@ static void note(struct tally *tally, const struct sim_script *script, const str
         return;
     }
     tally->failed++;
-    printf("seed %" PRIu64 " fails: %s\n    again: sim --seed %" PRIu64 " --kinds %s --shrink\n", script->seed,
-           verdict->errors[0], script->seed, options->kinds_text);
+    printf("seed %" PRIu64 " fails: %s\n    again: sim --seed %" PRIu64 " --kinds %s --shrink\n",
+           script->seed, verdict->errors[0], script->seed, options->kinds_text);
     fflush(stdout);
     sim_signature(verdict->errors[0], signature);
     while (at < tally->signature_count && strcmp(tally->signatures[at], signature) != 0) {
@@ -178,8 +177,8 @@ static void print_tally(const struct tally *tally, uint64_t seed_count)
     }
     printf("\n");
     for (unsigned i = 0; i < tally->signature_count; i++) {
-        printf("%5u  %s\n       e.g. seed %" PRIu64 " (%zu events)\n", tally->counts[i], tally->signatures[i],
-               tally->shortest[i].seed, tally->shortest[i].event_count);
+        printf("%5u  %s\n       e.g. seed %" PRIu64 " (%zu events)\n", tally->counts[i],
+               tally->signatures[i], tally->shortest[i].seed, tally->shortest[i].event_count);
     }
 }
 
@@ -193,7 +192,8 @@ static bool run_many(const struct options *options)
     uint64_t done = 0;
     bool is_good;
 
-    while (done < started || (started < options->seed_count && tally->failed < options->failure_count_max)) {
+    while (done < started ||
+           (started < options->seed_count && tally->failed < options->failure_count_max)) {
         while (started - done < options->job_count && started < options->seed_count &&
                tally->failed < options->failure_count_max) {
             unsigned slot = (unsigned)(started % options->job_count);

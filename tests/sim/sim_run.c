@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* One seed: setup, its events, settling, verdict; then what waits for a person is decided, and judged again. */
+/* One seed: setup, its events, settling, verdict; then what waits for a person is decided, and
+ * judged again. */
 #include "sim.h"
 
 #include <string.h>
@@ -15,14 +16,23 @@ static void race(struct sim_machine *machine, struct sim_random *random)
 {
     struct sim_world *world = machine->world;
     static const enum sim_event_what uses[] = {
-        SIM_EVENT_NEWOBS, SIM_EVENT_NEWSESS, SIM_EVENT_NEWPROMPT, SIM_EVENT_NEWSUM, SIM_EVENT_FILL,
-        SIM_EVENT_TITLE,  SIM_EVENT_PROJECT, SIM_EVENT_COMPLETE,  SIM_EVENT_MANUAL, SIM_EVENT_DEL,
-        SIM_EVENT_SESSDEL, SIM_EVENT_RESUME,
+        SIM_EVENT_NEWOBS, SIM_EVENT_NEWSESS, SIM_EVENT_NEWPROMPT, SIM_EVENT_NEWSUM,
+        SIM_EVENT_FILL,   SIM_EVENT_TITLE,   SIM_EVENT_PROJECT,   SIM_EVENT_COMPLETE,
+        SIM_EVENT_MANUAL, SIM_EVENT_DEL,     SIM_EVENT_SESSDEL,   SIM_EVENT_RESUME,
     };
     bool is_allowed[] = {
-        true, true, true, true, true, SIM_HAS(world->kinds, REG), SIM_HAS(world->kinds, REG),
-        SIM_HAS(world->kinds, REG), SIM_HAS(world->kinds, MANUAL), SIM_HAS(world->kinds, DEL),
-        SIM_HAS(world->kinds, SESSDEL), SIM_HAS(world->kinds, RESUME),
+        true,
+        true,
+        true,
+        true,
+        true,
+        SIM_HAS(world->kinds, REG),
+        SIM_HAS(world->kinds, REG),
+        SIM_HAS(world->kinds, REG),
+        SIM_HAS(world->kinds, MANUAL),
+        SIM_HAS(world->kinds, DEL),
+        SIM_HAS(world->kinds, SESSDEL),
+        SIM_HAS(world->kinds, RESUME),
     };
 
     if (sim_random_chance(random, 40)) {
@@ -40,7 +50,8 @@ static void race(struct sim_machine *machine, struct sim_random *random)
     }
 }
 
-static void sync_event(struct sim_machine *machine, enum sim_event_what what, struct sim_random *random)
+static void sync_event(struct sim_machine *machine, enum sim_event_what what,
+                       struct sim_random *random)
 {
     struct sim_sync_request request = whole_sync;
 
@@ -63,7 +74,8 @@ static void sync_event(struct sim_machine *machine, enum sim_event_what what, st
 
 static void jump(struct sim_machine *machine, struct sim_random *random)
 {
-    static const int64_t jumps[] = {HOUR_MS, -HOUR_MS, 24 * HOUR_MS, -24 * HOUR_MS, -600000, 600000};
+    static const int64_t jumps[] = {HOUR_MS,       -HOUR_MS, 24 * HOUR_MS,
+                                    -24 * HOUR_MS, -600000,  600000};
 
     machine->skew_ms += jumps[sim_random_below(random, 6)];
 }
@@ -144,11 +156,13 @@ static void check_holds(struct sim_world *world)
         for (size_t k = 0; k < world->ledger->row_count; k++) {
             const struct sim_row *row = &world->ledger->rows[k];
 
-            held += (row->guarded_by >> i & 1u) != 0 && !row->is_suppressed && !row->is_deleted ? 1 : 0;
+            held +=
+                (row->guarded_by >> i & 1u) != 0 && !row->is_suppressed && !row->is_deleted ? 1 : 0;
         }
-        if (!machine->is_gone && machine->status.is_known && machine->status.deletes_held_out < held) {
-            sim_bad(world, "a mass delete of %lld rows is not held at %s (%lld are)", (long long)held, machine->name,
-                    (long long)machine->status.deletes_held_out);
+        if (!machine->is_gone && machine->status.is_known &&
+            machine->status.deletes_held_out < held) {
+            sim_bad(world, "a mass delete of %lld rows is not held at %s (%lld are)",
+                    (long long)held, machine->name, (long long)machine->status.deletes_held_out);
         }
     }
 }
@@ -169,7 +183,8 @@ static bool decide_holds(struct sim_world *world)
         if (machine->is_gone || machine->status.deletes_held_out == 0) {
             continue;
         }
-        sim_log(world, "  %s %s its mass delete", machine->name, is_accepted ? "accepts" : "takes back");
+        sim_log(world, "  %s %s its mass delete", machine->name,
+                is_accepted ? "accepts" : "takes back");
         request.accept_out = is_accepted;
         request.heal = !is_accepted;
         for (size_t k = 0; k < ledger->row_count; k++) {
@@ -196,7 +211,8 @@ static void judge(struct sim_world *world)
     sim_judge(world);
 }
 
-void sim_run(const struct sim_script *script, FILE *log, bool logs_steps, struct sim_verdict *verdict)
+void sim_run(const struct sim_script *script, FILE *log, bool logs_steps,
+             struct sim_verdict *verdict)
 {
     struct sim_world *world = sim_world_new(script, log);
 

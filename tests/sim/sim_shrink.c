@@ -12,7 +12,8 @@
 
 #include "banned.h"
 
-#define SEED_SECONDS_MAX 120 /* with sanitizers on a slow machine; a seed takes well under one second */
+#define SEED_SECONDS_MAX                                                                           \
+    120 /* with sanitizers on a slow machine; a seed takes well under one second */
 
 static void write_all(int fd, const void *data, size_t size)
 {

@@ -2,7 +2,8 @@
 #ifndef SIM_SHRINK_H
 #define SIM_SHRINK_H
 
-/* Runs in processes of their own, so that a crash or a hang is a verdict like any other; and stories made short. */
+/* Runs in processes of their own, so that a crash or a hang is a verdict like any other; and
+ * stories made short. */
 
 #include "sim.h"
 

@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The engine as processes use it: opened, used and closed for each sync. The only file of the simulation that calls it,
- * and only through engine.h. An operation may only fail for a cause that the simulation gave it.
+ * The engine as processes use it: opened, used and closed for each sync. The only file of the
+ * simulation that calls it, and only through engine.h. An operation may only fail for a cause that
+ * the simulation gave it.
  */
-#include "sim.h"
-
 #include "engine.h"
+#include "sim.h"
 
 #include <string.h>
 
@@ -35,11 +35,12 @@ static bool is_fault_code(enum mb_code code)
 /* Was there a cause? */
 static void check_failure(struct sim_machine *machine, const char *what, const struct mb_error *err)
 {
-    sim_log(machine->world, "      %s %s fails: %s: %s", machine->name, what, mb_error_name(err->code), err->message);
+    sim_log(machine->world, "      %s %s fails: %s: %s", machine->name, what,
+            mb_error_name(err->code), err->message);
     if (machine->is_dead) {
         if (err->code != MB_ERR_INTERRUPTED) {
-            sim_bad(machine->world, "%s says '%s' when it was stopped at %s: %s", what, mb_error_name(err->code),
-                    machine->name, err->message);
+            sim_bad(machine->world, "%s says '%s' when it was stopped at %s: %s", what,
+                    mb_error_name(err->code), machine->name, err->message);
         }
     } else if (machine->fault_count == 0 || !is_fault_code(err->code)) {
         sim_bad(machine->world, "%s fails without a cause at %s: %s: %s", what, machine->name,
@@ -54,7 +55,8 @@ static void begin_operation(struct sim_machine *machine)
     if (!machine->world->is_quiet) {
         sim_db_count(machine, machine->before);
     }
-    if (!machine->has_worker) { /* claude-mem is not running, until an edit in the middle starts it */
+    if (!machine
+             ->has_worker) { /* claude-mem is not running, until an edit in the middle starts it */
         sim_db_close(machine);
     }
 }
@@ -71,10 +73,12 @@ static bool may_have_damage(const struct sim_world *world)
 {
     sim_kinds kinds = world->kinds;
 
-    return SIM_HAS(kinds, FAULT) || SIM_HAS(kinds, STORERESTORE) || SIM_HAS(kinds, VM) || SIM_HAS(kinds, CLONE);
+    return SIM_HAS(kinds, FAULT) || SIM_HAS(kinds, STORERESTORE) || SIM_HAS(kinds, VM) ||
+           SIM_HAS(kinds, CLONE);
 }
 
-static void pull(struct sim_machine *machine, struct mb_engine *engine, const struct sim_sync_request *request)
+static void pull(struct sim_machine *machine, struct mb_engine *engine,
+                 const struct sim_sync_request *request)
 {
     struct mb_pull_request wanted = {.accept_deletes = request->accept_in, .heal = request->heal};
     struct mb_pull_report report = {0};
@@ -85,20 +89,25 @@ static void pull(struct sim_machine *machine, struct mb_engine *engine, const st
         check_failure(machine, "pull", &err);
         return;
     }
-    sim_log(machine->world, "      %s pull: +%lld ~%lld -%lld parked %lld conflicts %lld held %lld%s%s",
-            machine->name, (long long)report.rows_inserted, (long long)report.rows_updated,
-            (long long)report.rows_deleted, (long long)report.rows_parked, (long long)report.conflicts,
-            (long long)report.deletes_held, report.warning.code == MB_OK ? "" : " warning: ",
-            report.warning.code == MB_OK ? "" : report.warning.message);
-    if (report.warning.code != MB_OK && machine->fault_count == 0 && !may_have_damage(machine->world)) {
-        sim_bad(machine->world, "pull warns without a cause at %s: %s", machine->name, report.warning.message);
+    sim_log(
+        machine->world, "      %s pull: +%lld ~%lld -%lld parked %lld conflicts %lld held %lld%s%s",
+        machine->name, (long long)report.rows_inserted, (long long)report.rows_updated,
+        (long long)report.rows_deleted, (long long)report.rows_parked, (long long)report.conflicts,
+        (long long)report.deletes_held, report.warning.code == MB_OK ? "" : " warning: ",
+        report.warning.code == MB_OK ? "" : report.warning.message);
+    if (report.warning.code != MB_OK && machine->fault_count == 0 &&
+        !may_have_damage(machine->world)) {
+        sim_bad(machine->world, "pull warns without a cause at %s: %s", machine->name,
+                report.warning.message);
     }
     end_operation(machine, false);
 }
 
-static void push(struct sim_machine *machine, struct mb_engine *engine, const struct sim_sync_request *request)
+static void push(struct sim_machine *machine, struct mb_engine *engine,
+                 const struct sim_sync_request *request)
 {
-    struct mb_push_request wanted = {.is_full = request->is_full, .accept_deletes = request->accept_out};
+    struct mb_push_request wanted = {.is_full = request->is_full,
+                                     .accept_deletes = request->accept_out};
     struct mb_push_report report = {0};
     struct mb_error err;
     bool is_sent;
@@ -110,11 +119,11 @@ static void push(struct sim_machine *machine, struct mb_engine *engine, const st
     }
     is_sent = report.outcome == MB_OUTCOME_DONE || report.outcome == MB_OUTCOME_NOTHING;
     sim_log(machine->world, "      %s push: %s, sent %lld (%lld deletes), held %lld", machine->name,
-            mb_engine_outcome_name(report.outcome), (long long)report.rows_sent, (long long)report.deletes_sent,
-            (long long)report.deletes_held);
+            mb_engine_outcome_name(report.outcome), (long long)report.rows_sent,
+            (long long)report.deletes_sent, (long long)report.deletes_held);
     if (!is_sent && machine->fault_count == 0) {
-        sim_bad(machine->world, "push is '%s' without a cause at %s: %s", mb_engine_outcome_name(report.outcome),
-                machine->name, report.reason.message);
+        sim_bad(machine->world, "push is '%s' without a cause at %s: %s",
+                mb_engine_outcome_name(report.outcome), machine->name, report.reason.message);
     }
     end_operation(machine, is_sent);
 }
@@ -169,7 +178,8 @@ void sim_sync_status(struct sim_machine *machine)
     } else {
         machine->status.is_known = true;
         memcpy(machine->status.digest, report.digest, sizeof machine->status.digest);
-        memcpy(machine->status.digest_alarm, report.digest_alarm, sizeof machine->status.digest_alarm);
+        memcpy(machine->status.digest_alarm, report.digest_alarm,
+               sizeof machine->status.digest_alarm);
         machine->status.pending_out = report.pending_out;
         machine->status.deletes_held_out = report.deletes_held_out;
         machine->status.deletes_held_in = report.deletes_held_in;

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT */
-/* Machines: their folders, clocks, stores with faults, and the points at which they die or others run. */
-#include "sim.h"
-
+/* Machines: their folders, clocks, stores with faults, and the points at which they die or others
+ * run. */
 #include "alloc.h"
 #include "assert.h"
+#include "sim.h"
 
 #include <stdarg.h>
 #include <stdlib.h>
@@ -83,7 +83,8 @@ static int env_step(void *context, const char *name, struct mb_error *err)
     machine->step_count++;
     world->clock_ms += machine->step_count % 4;
     if (world->logs_steps) {
-        sim_log(world, "        %s step %lld %s", machine->name, (long long)machine->step_count, name);
+        sim_log(world, "        %s step %lld %s", machine->name, (long long)machine->step_count,
+                name);
     }
     if (machine->is_dead) {
         sim_bad(world, "%s goes on after it was stopped: step '%s'", machine->name, name);
@@ -92,12 +93,14 @@ static int env_step(void *context, const char *name, struct mb_error *err)
     if (machine->step_count == machine->kill_at) {
         machine->is_dead = true;
         world->reached[SIM_EVENT_KILL]++;
-        sim_log(world, "      %s dies at step %lld '%s'", machine->name, (long long)machine->step_count, name);
+        sim_log(world, "      %s dies at step %lld '%s'", machine->name,
+                (long long)machine->step_count, name);
         return mb_error_set(err, MB_ERR_INTERRUPTED, "stopped");
     }
     if (machine->step_count == machine->race_at && world->on_race != NULL) {
         world->reached[SIM_EVENT_RACE]++;
-        sim_log(world, "      at %s's step %lld '%s':", machine->name, (long long)machine->step_count, name);
+        sim_log(world, "      at %s's step %lld '%s':", machine->name,
+                (long long)machine->step_count, name);
         sim_random_init(&random, machine->race_seed);
         world->on_race(machine, &random);
     }
@@ -106,16 +109,16 @@ static int env_step(void *context, const char *name, struct mb_error *err)
 
 /* ---- faults of the store ---- */
 
-static enum mb_store_fault_kind choose_fault(void *context, uint64_t request_index, const char *slot,
-                                             const char *key)
+static enum mb_store_fault_kind choose_fault(void *context, uint64_t request_index,
+                                             const char *slot, const char *key)
 {
     static const enum mb_store_fault_kind on_put[] = {MB_STORE_FAULT_BEFORE, MB_STORE_FAULT_AFTER,
-                                                    MB_STORE_FAULT_LATE, MB_STORE_FAULT_FULL};
+                                                      MB_STORE_FAULT_LATE, MB_STORE_FAULT_FULL};
     static const enum mb_store_fault_kind on_get[] = {MB_STORE_FAULT_BEFORE, MB_STORE_FAULT_AFTER,
-                                                    MB_STORE_FAULT_SHORT, MB_STORE_FAULT_FLIP,
-                                                    MB_STORE_FAULT_STALE, MB_STORE_FAULT_STALE};
-    static const enum mb_store_fault_kind on_others[] = {MB_STORE_FAULT_BEFORE, MB_STORE_FAULT_AFTER,
-                                                      MB_STORE_FAULT_STALE};
+                                                      MB_STORE_FAULT_SHORT,  MB_STORE_FAULT_FLIP,
+                                                      MB_STORE_FAULT_STALE,  MB_STORE_FAULT_STALE};
+    static const enum mb_store_fault_kind on_others[] = {
+        MB_STORE_FAULT_BEFORE, MB_STORE_FAULT_AFTER, MB_STORE_FAULT_STALE};
     struct sim_machine *machine = context;
     enum mb_store_fault_kind kind;
     bool is_put = strcmp(slot, "put") == 0;
@@ -152,7 +155,8 @@ static void make_store(struct sim_machine *machine)
     struct mb_store_fault_config fault = {choose_fault, hide_key, machine};
     struct mb_store_retry_config retry = {.attempt_count_max = 2};
 
-    sim_random_init(&machine->fault_random, sim_random_mix(machine->world->script->seed, 1000 + machine->index));
+    sim_random_init(&machine->fault_random,
+                    sim_random_mix(machine->world->script->seed, 1000 + machine->index));
     machine->fault = mb_store_fault_new(mb_store_share_new(machine->world->store), &fault);
     machine->store = mb_store_retry_new(machine->fault, &retry, &machine->env);
     if (machine->world->script->seed % 2 == 0) {
@@ -174,14 +178,18 @@ struct sim_machine *sim_world_add(struct sim_world *world, enum sim_version vers
     machine->version = version;
     machine->is_wal = is_wal;
     (void)snprintf(machine->folder, sizeof machine->folder, "%s/%s", world->root, machine->name);
-    (void)snprintf(machine->db_path, sizeof machine->db_path, "%s/%s/claude-mem.db", world->root, machine->name);
-    (void)snprintf(machine->state_dir, sizeof machine->state_dir, "%s/%s/state", world->root, machine->name);
+    (void)snprintf(machine->db_path, sizeof machine->db_path, "%s/%s/claude-mem.db", world->root,
+                   machine->name);
+    (void)snprintf(machine->state_dir, sizeof machine->state_dir, "%s/%s/state", world->root,
+                   machine->name);
     MB_ASSERT(mkdir(machine->folder, 0700) == 0);
-    MB_ASSERT(sim_disk_write(machine->db_path, database != NULL ? database : sim_db_template(version, is_wal)));
+    MB_ASSERT(sim_disk_write(machine->db_path,
+                             database != NULL ? database : sim_db_template(version, is_wal)));
     machine->env = (struct mb_env){machine, env_now, env_sleep, env_random, env_step, "", ""};
     (void)snprintf(machine->env.machine_id, sizeof machine->env.machine_id, "os-%s", machine->name);
     (void)snprintf(machine->env.host_name, sizeof machine->env.host_name, "host-%s", machine->name);
-    sim_random_init(&machine->engine_random, sim_random_mix(world->script->seed, 2000 + machine->index));
+    sim_random_init(&machine->engine_random,
+                    sim_random_mix(world->script->seed, 2000 + machine->index));
     make_store(machine);
     world->machines[world->machine_count++] = machine;
     sim_log(world, "  machine %s: claude-mem %s, %s", machine->name, sim_version_names[version],
@@ -262,9 +270,11 @@ void sim_world_free(struct sim_world *world)
 
 static void use_for_a_while(struct sim_machine *machine, struct sim_random *random)
 {
-    static const enum sim_event_what uses[] = {SIM_EVENT_NEWOBS, SIM_EVENT_NEWOBS, SIM_EVENT_NEWPROMPT,
-                                               SIM_EVENT_NEWSUM, SIM_EVENT_MANUAL, SIM_EVENT_NEWSESS};
-    static const enum sim_event_what changes[] = {SIM_EVENT_TITLE, SIM_EVENT_PROJECT, SIM_EVENT_COMPLETE};
+    static const enum sim_event_what uses[] = {SIM_EVENT_NEWOBS,    SIM_EVENT_NEWOBS,
+                                               SIM_EVENT_NEWPROMPT, SIM_EVENT_NEWSUM,
+                                               SIM_EVENT_MANUAL,    SIM_EVENT_NEWSESS};
+    static const enum sim_event_what changes[] = {SIM_EVENT_TITLE, SIM_EVENT_PROJECT,
+                                                  SIM_EVENT_COMPLETE};
 
     for (unsigned i = sim_random_below(random, 4); i > 0; i--) {
         enum sim_event_what what = uses[sim_random_below(random, 6)];
@@ -326,7 +336,8 @@ void sim_world_setup(struct sim_world *world)
         if (SIM_HAS(world->kinds, OLDSCHEMA)) {
             version = (enum sim_version)sim_random_below(&random, SIM_VERSIONS);
         }
-        is_wal = !SIM_HAS(world->kinds, ROLLBACK) || (version != SIM_13_4_0 && sim_random_chance(&random, 50));
+        is_wal = !SIM_HAS(world->kinds, ROLLBACK) ||
+                 (version != SIM_13_4_0 && sim_random_chance(&random, 50));
         if (is_cloned && i > 0) {
             version = world->machines[0]->version;
             is_wal = world->machines[0]->is_wal;

@@ -1,11 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The judge must be able to fail: in each test a world is right, then one thing is made wrong behind its back, and the
- * judge must say what. No engine takes part.
+ * The judge must be able to fail: in each test a world is right, then one thing is made wrong
+ * behind its back, and the judge must say what. No engine takes part.
  */
-#include "sim.h"
-
 #include "check.h"
+#include "sim.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -106,22 +105,28 @@ TEST(a_lost_session_is_noticed)
 
 TEST(a_row_that_is_there_twice_is_noticed)
 {
-    judge_after("INSERT INTO session_summaries(memory_session_id,project,request,created_at,created_at_epoch)"
-                " SELECT memory_session_id,project,request,created_at,created_at_epoch FROM session_summaries WHERE id=1",
+    judge_after("INSERT INTO"
+                " session_summaries(memory_session_id,project,request,created_at,created_at_epoch)"
+                " SELECT memory_session_id,project,request,created_at,created_at_epoch FROM"
+                " session_summaries WHERE id=1",
                 "is there twice at B");
 }
 
 TEST(a_row_that_nobody_wrote_is_noticed)
 {
-    judge_after("INSERT INTO session_summaries(memory_session_id,project,request,created_at,created_at_epoch)"
-                " SELECT memory_session_id,project,request,created_at,5 FROM session_summaries WHERE id=1",
-                "a row that nobody wrote at B");
+    judge_after(
+        "INSERT INTO"
+        " session_summaries(memory_session_id,project,request,created_at,created_at_epoch)"
+        " SELECT memory_session_id,project,request,created_at,5 FROM session_summaries WHERE id=1",
+        "a row that nobody wrote at B");
 }
 
 TEST(a_changed_payload_is_noticed)
 {
-    judge_after("UPDATE observations SET narrative='other' WHERE id=2", "has another narrative at B");
-    judge_after("UPDATE user_prompts SET prompt_text=NULL||'x' WHERE 0; UPDATE user_prompts SET prompt_number=77 WHERE id=1",
+    judge_after("UPDATE observations SET narrative='other' WHERE id=2",
+                "has another narrative at B");
+    judge_after("UPDATE user_prompts SET prompt_text=NULL||'x' WHERE 0; UPDATE user_prompts SET"
+                " prompt_number=77 WHERE id=1",
                 "has another prompt_number at B");
 }
 
@@ -138,24 +143,29 @@ TEST(registers_that_differ_are_noticed)
 
 TEST(a_child_on_the_wrong_session_is_noticed)
 {
-    judge_after("UPDATE observations SET memory_session_id=(SELECT memory_session_id FROM sdk_sessions"
-                " WHERE memory_session_id IS NOT observations.memory_session_id AND memory_session_id IS NOT NULL)"
-                " WHERE id=(SELECT max(id) FROM observations)",
-                "and not on its session");
-    judge_after("UPDATE user_prompts SET session_db_id=NULL WHERE id=1", "hangs on '' and not on its session");
+    judge_after(
+        "UPDATE observations SET memory_session_id=(SELECT memory_session_id FROM sdk_sessions"
+        " WHERE memory_session_id IS NOT observations.memory_session_id AND memory_session_id"
+        " IS NOT NULL)"
+        " WHERE id=(SELECT max(id) FROM observations)",
+        "and not on its session");
+    judge_after("UPDATE user_prompts SET session_db_id=NULL WHERE id=1",
+                "hangs on '' and not on its session");
 }
 
 TEST(a_child_without_parent_is_noticed)
 {
-    judge_after("PRAGMA foreign_keys=OFF; UPDATE observations SET memory_session_id='nobody' WHERE id=1",
-                "a child without its parent at B");
+    judge_after(
+        "PRAGMA foreign_keys=OFF; UPDATE observations SET memory_session_id='nobody' WHERE id=1",
+        "a child without its parent at B");
 }
 
 TEST(a_full_text_index_that_was_left_behind_is_noticed)
 {
     judge_after("DROP TRIGGER observations_au; UPDATE observations SET title=title||'x' WHERE id=1",
                 "full-text index of observations does not agree");
-    judge_after("INSERT INTO user_prompts_fts(user_prompts_fts) VALUES('delete-all')", "full-text index of user_prompts");
+    judge_after("INSERT INTO user_prompts_fts(user_prompts_fts) VALUES('delete-all')",
+                "full-text index of user_prompts");
 }
 
 TEST(a_deleted_row_that_comes_back_is_noticed)
@@ -253,7 +263,8 @@ TEST(a_story_is_read_as_it_was_printed)
     CHECK_INT(back.kinds, made.kinds);
     CHECK_INT(back.event_count, made.event_count);
     for (size_t i = 0; i < made.event_count; i++) {
-        CHECK(made.events[i].what == back.events[i].what && made.events[i].machine == back.events[i].machine &&
+        CHECK(made.events[i].what == back.events[i].what &&
+              made.events[i].machine == back.events[i].machine &&
               made.events[i].seed == back.events[i].seed);
     }
     free(text);
