@@ -19,6 +19,12 @@
 #include <stddef.h>
 
 #define MB_MUST_USE __attribute__((warn_unused_result))
+/* Ignores a result on purpose; what follows the call must be right either way. */
+#define MB_IGNORE(call)                                                                            \
+    do {                                                                                           \
+        if (call) { /* on purpose */                                                               \
+        }                                                                                          \
+    } while (0)
 #define MB_PRINTF(format_index, first_index)                                                       \
     __attribute__((format(printf, format_index, first_index)))
 

@@ -1,0 +1,381 @@
+/* SPDX-License-Identifier: MIT */
+
+#include "apply.h"
+
+#include "alloc.h"
+#include "assert.h"
+#include "capture.h"
+#include "conflict.h"
+#include "write.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "banned.h"
+
+static const struct mb_value *record_title(int table, const struct mb_record *record)
+{
+    const struct mb_profile_table *profile = &mb_profile_tables[table];
+
+    for (size_t i = 0; profile->title[i] != NULL; i++) {
+        const struct mb_column *column = mb_record_column(record, profile->title[i]);
+        const struct mb_register *reg = mb_record_register(record, profile->title[i]);
+        const struct mb_value *value = column != NULL ? &column->value : reg != NULL ? &reg->value : NULL;
+        if (value != NULL && value->type == MB_VALUE_TEXT && value->size > 0) {
+            return value;
+        }
+    }
+    return NULL;
+}
+
+int mb_apply_shelve(struct mb_engine *engine, const struct mb_record *record, const char *why,
+                    struct mb_error *err)
+{
+    struct mb_stmt *stmt;
+    struct mb_buf line;
+    int rc = -1;
+
+    mb_buf_init(&line, MB_LIMIT_RECORD_BYTES);
+    if (mb_record_encode(record, &line, err) != 0 ||
+        mb_db_query(engine->state->db,
+                    "INSERT OR IGNORE INTO shelf(id, record, tbl, why) VALUES(?1, ?2, ?3, ?4)", &stmt, err) !=
+            0) {
+        goto out;
+    }
+    mb_db_bind_blob(stmt, 1, record->row_id, MB_ROW_ID_SIZE);
+    mb_db_bind_blob(stmt, 2, line.data, line.size);
+    mb_db_bind_text(stmt, 3, record->table);
+    mb_db_bind_text(stmt, 4, why);
+    if (mb_db_run(stmt, err) != 0) {
+        goto out;
+    }
+    if (mb_db_changes(engine->state->db) > 0) {
+        engine->counts.parked++;
+    }
+    rc = 0;
+out:
+    mb_buf_release(&line);
+    return rc;
+}
+
+static int unshelve(struct mb_engine *engine, const uint8_t id[static MB_ROW_ID_SIZE], struct mb_error *err)
+{
+    struct mb_stmt *stmt;
+
+    if (mb_db_query(engine->state->db, "DELETE FROM shelf WHERE id = ?1", &stmt, err) != 0) {
+        return -1;
+    }
+    mb_db_bind_blob(stmt, 1, id, MB_ROW_ID_SIZE);
+    return mb_db_run(stmt, err);
+}
+
+static int is_in(struct mb_engine *engine, const char *sql, const uint8_t id[static MB_ROW_ID_SIZE],
+                 bool *found_out, struct mb_error *err)
+{
+    struct mb_stmt *stmt;
+    int step;
+
+    if (mb_db_query(engine->state->db, sql, &stmt, err) != 0) {
+        return -1;
+    }
+    mb_db_bind_blob(stmt, 1, id, MB_ROW_ID_SIZE);
+    step = mb_db_step(stmt, err);
+    mb_db_reset(stmt);
+    *found_out = step == 1;
+    return step < 0 ? -1 : 0;
+}
+
+/* ---- deletes ---- */
+
+static int apply_delete(const struct mb_apply *apply, int table, const struct mb_record *record,
+                        struct mb_error *err)
+{
+    struct mb_engine *engine = apply->engine;
+    struct mb_state *state = engine->state;
+    struct mb_state_row known;
+    bool is_unsent = false;
+    char why[128];
+    int found = mb_state_row_find(state, record->row_id, &known, err);
+    int rc = -1;
+
+    if (found < 0) {
+        return -1;
+    }
+    if (found == 0) {
+        return mb_state_tomb_put(state, record->row_id, table, &record->version, record->is_decided, err);
+    }
+    if (table == MB_TABLE_SESSIONS && mb_record_version_compare(&known.born, &record->version) > 0) {
+        rc = 0; /* made again after this tombstone: it lives */
+        goto out;
+    }
+    if (is_in(engine, "SELECT 1 FROM unsent WHERE id = ?1", record->row_id, &is_unsent, err) != 0 ||
+        (is_unsent && mb_conflict_of_deleted(engine, table, record->row_id, &known.regs, state->machine,
+                                             err) != 0)) {
+        goto out;
+    }
+    if (table == MB_TABLE_SESSIONS &&
+        mb_state_loose_merge(state, record->row_id, table, &known.regs, err) != 0) {
+        goto out;
+    }
+    if (known.has_local) {
+        if (mb_write_delete(engine, table, known.local, record->row_id, err) != 0) {
+            goto out;
+        }
+        engine->counts.deleted++;
+        (void)snprintf(why, sizeof(why), "deleted on %s", apply->source);
+        mb_core_change(engine, MB_CHANGE_DELETE, table, record->row_id, NULL, why);
+    }
+    if (mb_state_row_remove(state, record->row_id, err) != 0) {
+        goto out;
+    }
+    rc = mb_state_tomb_put(state, record->row_id, table, &record->version, record->is_decided, err);
+out:
+    mb_regs_release(&known.regs);
+    return rc;
+}
+
+/* ---- rows and registers ---- */
+
+static int insert_known(const struct mb_apply *apply, const struct mb_record *record,
+                        struct mb_state_row *known, struct mb_error *err)
+{
+    struct mb_engine *engine = apply->engine;
+    enum mb_write_result result;
+    char why[128];
+
+    if (mb_write_insert(engine, record, known, &result, err) != 0) {
+        return -1;
+    }
+    if (result == MB_WRITE_REFUSED) {
+        mb_core_change(engine, MB_CHANGE_PARK, known->table, known->id, record_title(known->table, record),
+                       err->message);
+        if (mb_apply_shelve(engine, record, err->message, err) != 0) {
+            return -1;
+        }
+    } else {
+        if (unshelve(engine, known->id, err) != 0) {
+            return -1;
+        }
+        engine->counts.inserted++;
+        (void)snprintf(why, sizeof(why), "new from %s", apply->source);
+        mb_core_change(engine, MB_CHANGE_INSERT, known->table, known->id,
+                       record_title(known->table, record), why);
+    }
+    return mb_state_row_put(engine->state, known, err);
+}
+
+static int write_known(const struct mb_apply *apply, struct mb_state_row *known, struct mb_error *err)
+{
+    struct mb_engine *engine = apply->engine;
+    enum mb_write_result result;
+
+    if (mb_write_registers(engine, known, apply->source, &result, err) != 0) {
+        return -1;
+    }
+    if (result == MB_WRITE_DONE) {
+        engine->counts.updated++;
+    }
+    return mb_state_row_put(engine->state, known, err);
+}
+
+/* A record for a row that is dead. True (1) if it makes a session live again; what it says is kept either way. */
+static int meet_tomb(const struct mb_apply *apply, int table, const struct mb_record *record,
+                     const struct mb_version *tomb, const struct mb_regs *regs, struct mb_error *err)
+{
+    struct mb_engine *engine = apply->engine;
+
+    if (table == MB_TABLE_SESSIONS && record->kind == MB_RECORD_ROW &&
+        mb_record_version_compare(&record->version, tomb) > 0) {
+        return mb_state_tomb_remove(engine->state, record->row_id, err) == 0 ? 1 : -1;
+    }
+    if (record->kind == MB_RECORD_REGISTERS &&
+        mb_conflict_of_deleted(engine, table, record->row_id, regs, NULL, err) != 0) {
+        return -1;
+    }
+    if (table == MB_TABLE_SESSIONS &&
+        mb_state_loose_merge(engine->state, record->row_id, table, regs, err) != 0) {
+        return -1;
+    }
+    return 0;
+}
+
+/* The row is not known: a new one, unless only registers came. */
+static int apply_unknown(const struct mb_apply *apply, int table, const struct mb_record *record,
+                         const struct mb_regs *regs, struct mb_error *err)
+{
+    struct mb_state *state = apply->engine->state;
+    const struct mb_column *created;
+    struct mb_state_row known;
+    struct mb_regs loose;
+    int rc = -1;
+
+    if (record->kind == MB_RECORD_REGISTERS) {
+        return mb_state_loose_merge(state, record->row_id, table, regs, err);
+    }
+    mb_regs_init(&loose);
+    memset(&known, 0, sizeof(known));
+    memcpy(known.id, record->row_id, MB_ROW_ID_SIZE);
+    known.table = table;
+    known.born = record->version;
+    known.regs = *regs;
+    known.regs.owned = NULL;
+    created = mb_record_column(record, mb_profile_tables[table].created_column);
+    known.created = created != NULL && created->value.type == MB_VALUE_INTEGER ? created->value.integer
+                                                                              : record->version.hlc;
+    if (mb_state_loose_take(state, record->row_id, &loose, err) >= 0) {
+        (void)mb_state_regs_raise(table, &known.regs, &loose);
+        rc = insert_known(apply, record, &known, err);
+    }
+    mb_regs_release(&loose);
+    return rc;
+}
+
+static int apply_known(const struct mb_apply *apply, const struct mb_record *record,
+                       const struct mb_regs *regs, struct mb_state_row *known, struct mb_error *err)
+{
+    struct mb_engine *engine = apply->engine;
+    bool is_changed;
+
+    if (mb_conflict_check(engine, known->table, known->id, &known->regs, regs,
+                          record_title(known->table, record), err) != 0) {
+        return -1;
+    }
+    is_changed = mb_state_regs_raise(known->table, &known->regs, regs);
+    if (record->kind == MB_RECORD_ROW && mb_record_version_compare(&record->version, &known->born) > 0) {
+        known->born = record->version;
+        is_changed = true;
+    }
+    if (known->has_local) {
+        return is_changed ? write_known(apply, known, err) : 0;
+    }
+    if (record->kind == MB_RECORD_ROW && !known->is_suppressed) {
+        return insert_known(apply, record, known, err); /* healing, or off the shelf */
+    }
+    return is_changed ? mb_state_row_put(engine->state, known, err) : 0;
+}
+
+static int apply_row(const struct mb_apply *apply, int table, const struct mb_record *record,
+                     struct mb_error *err)
+{
+    struct mb_state *state = apply->engine->state;
+    struct mb_state_row known;
+    struct mb_version tomb;
+    struct mb_regs regs;
+    int found;
+    int rc;
+
+    mb_live_regs_of_record(table, record, &regs);
+    found = mb_state_tomb_find(state, record->row_id, &tomb, err);
+    if (found < 0) {
+        return -1;
+    }
+    if (found == 1) {
+        rc = meet_tomb(apply, table, record, &tomb, &regs, err);
+        if (rc <= 0) {
+            return rc;
+        }
+    }
+    found = mb_state_row_find(state, record->row_id, &known, err);
+    if (found < 0) {
+        return -1;
+    }
+    if (found == 0) {
+        return apply_unknown(apply, table, record, &regs, err);
+    }
+    rc = apply_known(apply, record, &regs, &known, err);
+    mb_regs_release(&known.regs);
+    return rc;
+}
+
+int mb_apply_record(const struct mb_apply *apply, const struct mb_record *record, struct mb_error *err)
+{
+    int table = mb_profile_find(record->table);
+
+    if (table < 0) { /* of a newer membridge */
+        return mb_apply_shelve(apply->engine, record, "this membridge does not know the table", err);
+    }
+    if (record->kind == MB_RECORD_DELETE) {
+        return apply_delete(apply, table, record, err);
+    }
+    return apply_row(apply, table, record, err);
+}
+
+/* ---- plan ---- */
+
+static int capture_target(struct mb_engine *engine, struct mb_state_row *known, struct mb_buf *before,
+                          struct mb_error *err)
+{
+    struct mb_live_row *row = mb_alloc(sizeof(*row));
+    struct mb_stmt *stmt = NULL;
+    struct mb_record record;
+    int step = mb_live_find(engine, known->table, known->local, row, &stmt, err);
+    int rc = -1;
+
+    memset(&record, 0, sizeof(record));
+    if (step != 1) {
+        rc = step;
+        goto out;
+    }
+    if (mb_capture_regs_row(engine, row, known, err) != 0 ||
+        mb_live_record(engine, row, known, NULL, &record, err) != 0) {
+        goto out;
+    }
+    rc = mb_record_encode(&record, before, err);
+out:
+    mb_live_record_release(&record);
+    mb_db_reset(stmt);
+    free(row);
+    return rc;
+}
+
+/* Would the record change what is known of the row? */
+static bool changes(const struct mb_record *record, const struct mb_state_row *known)
+{
+    struct mb_regs regs;
+
+    if (record->kind == MB_RECORD_DELETE) {
+        return true;
+    }
+    mb_live_regs_of_record(known->table, record, &regs);
+    for (size_t i = 0; mb_profile_tables[known->table].registers[i].name != NULL; i++) {
+        if (mb_regs_compare(mb_profile_tables[known->table].registers[i].rule, &regs.items[i],
+                            &known->regs.items[i]) > 0) {
+            return true;
+        }
+    }
+    return record->kind == MB_RECORD_ROW && !known->has_local;
+}
+
+int mb_apply_plan(const struct mb_apply *apply, const struct mb_record *record, bool *effect_out,
+                  struct mb_buf *before, struct mb_error *err)
+{
+    struct mb_engine *engine = apply->engine;
+    int table = mb_profile_find(record->table);
+    struct mb_state_row known;
+    int found;
+    int rc = 0;
+
+    *effect_out = false;
+    mb_buf_clear(before);
+    for (size_t i = 0; i < record->register_count; i++) {
+        mb_state_see(engine->state, &record->registers[i].version);
+    }
+    mb_state_see(engine->state, &record->version);
+    if (table < 0) {
+        return 0;
+    }
+    found = mb_state_row_find(engine->state, record->row_id, &known, err);
+    if (found <= 0) {
+        *effect_out = found == 0 && record->kind == MB_RECORD_ROW;
+        return found;
+    }
+    if (changes(record, &known)) {
+        *effect_out = true;
+        if (known.has_local) {
+            rc = capture_target(engine, &known, before, err);
+        }
+    }
+    mb_regs_release(&known.regs);
+    return rc;
+}

@@ -1,0 +1,272 @@
+/* SPDX-License-Identifier: MIT */
+
+/*
+ * Registers that differ from what the state knows: somebody changed them here. A change to NULL is not published: the known
+ * value is written back by the next merge. A text that was only cut is left as it is.
+ */
+
+#include "capture.h"
+
+#include "alloc.h"
+#include "assert.h"
+#include "text.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "banned.h"
+
+/* Tables up to this size are looked at whole each time (20 ms); larger ones through a window that moves on. */
+#define WHOLE_ROWS_MAX 20000
+#define WINDOW_ROWS 2000
+#define WHOLE_EVERY_MS (4 * 3600 * 1000)
+
+static void describe(char *out, size_t size, const struct mb_profile_register *profile,
+                     const struct mb_reg *from, const struct mb_reg *to)
+{
+    char old_text[48] = "nothing";
+    char new_text[48] = "nothing";
+
+    if (profile->kind != MB_REGISTER_COLUMN) {
+        (void)snprintf(out, size, "%s: attached to another", profile->name);
+        return;
+    }
+    if (from->is_present && from->value.type == MB_VALUE_TEXT && from->value.data != NULL) {
+        mb_text_clean(old_text, sizeof(old_text), (const char *)from->value.data, from->value.size);
+    }
+    if (to->value.type == MB_VALUE_TEXT && to->value.data != NULL) {
+        mb_text_clean(new_text, sizeof(new_text), (const char *)to->value.data, to->value.size);
+    }
+    (void)snprintf(out, size, "%s: %s -> %s", profile->name, old_text, new_text);
+}
+
+/* One register: 1 if it is a change to publish, 0 if not. `known` is brought up to date. *touched tells that it was. */
+static int compare_register(struct mb_engine *engine, const struct mb_live_row *row,
+                            const struct mb_profile_register *profile, const struct mb_reg *local,
+                            struct mb_state_row *known, bool *touched)
+{
+    size_t index = (size_t)(profile - row->schema->profile->registers);
+    struct mb_reg *kept = &known->regs.items[index];
+    uint64_t seen;
+    struct mb_version parent = kept->version;
+    bool was_present = kept->is_present;
+    char why[160];
+
+    if (!local->is_present) {
+        return 0;
+    }
+    if (mb_regs_same_value(local, kept)) {
+        *touched = *touched || kept->is_dirty;
+        kept->is_dirty = false;
+        return 0;
+    }
+    seen = mb_regs_fingerprint(local);
+    if (kept->is_dirty && kept->seen == seen) {
+        return 0; /* still waits to be written back */
+    }
+    if (profile->rule == MB_RULE_LONGEST) {
+        if (mb_regs_compare(profile->rule, local, kept) <= 0) {
+            return 0;
+        }
+        *kept = *local;
+        *touched = true;
+        return 1;
+    }
+    *touched = true;
+    if (local->value.type == MB_VALUE_NULL && kept->is_present) {
+        kept->is_dirty = true;
+        kept->seen = seen;
+        return 0;
+    }
+    describe(why, sizeof(why), profile, kept, local);
+    *kept = *local;
+    if (was_present) { /* else: a column that this claude-mem has got since; its value is as old as the row */
+        kept->version = mb_state_next_version(engine->state, &parent);
+        kept->parent = parent;
+    }
+    mb_core_change(engine, MB_CHANGE_UPDATE, row->table, known->id, mb_live_title(row), why);
+    return local->value.type == MB_VALUE_NULL ? 0 : 1;
+}
+
+static int note_unsent(struct mb_engine *engine, const uint8_t id[static MB_ROW_ID_SIZE], struct mb_error *err)
+{
+    struct mb_stmt *stmt;
+
+    if (mb_db_query(engine->state->db, "INSERT OR IGNORE INTO unsent(id) VALUES(?1)", &stmt, err) != 0) {
+        return -1;
+    }
+    mb_db_bind_blob(stmt, 1, id, MB_ROW_ID_SIZE);
+    return mb_db_run(stmt, err);
+}
+
+int mb_capture_regs_row(struct mb_engine *engine, const struct mb_live_row *row, struct mb_state_row *known,
+                        struct mb_error *err)
+{
+    const struct mb_profile_table *profile = row->schema->profile;
+    struct mb_regs local;
+    struct mb_record record;
+    uint32_t changed = 0;
+    int64_t twin = mb_live_twin(row);
+    bool touched = twin != known->twin;
+    int rc = -1;
+
+    memset(&record, 0, sizeof(record));
+    if (mb_live_regs(engine, row, &local, err) != 0) {
+        return -1;
+    }
+    known->twin = twin;
+    for (size_t i = 0; profile->registers[i].name != NULL; i++) {
+        if (compare_register(engine, row, &profile->registers[i], &local.items[i], known, &touched) == 1) {
+            changed |= 1u << i;
+        }
+    }
+    if (touched && mb_state_row_put(engine->state, known, err) != 0) {
+        goto out;
+    }
+    if (changed != 0) {
+        mb_live_registers_record(row->table, known->id, &known->regs, changed, &record);
+        if (mb_state_out(engine->state, &record, err) != 0 || note_unsent(engine, known->id, err) != 0) {
+            goto out;
+        }
+    }
+    rc = 0;
+out:
+    /* `known` may point at values of `local`: keep them alive with it. */
+    mb_live_record_release(&record);
+    if (rc == 0 && touched) {
+        struct mb_state_row fresh;
+        int found = mb_state_row_find(engine->state, known->id, &fresh, err);
+        MB_ASSERT(found != 0);
+        if (found == 1) {
+            mb_regs_release(&known->regs);
+            *known = fresh;
+        } else {
+            rc = -1;
+        }
+    }
+    mb_regs_release(&local);
+    return rc;
+}
+
+/* In a light row a LONGEST register says only whether it is there. */
+static bool differs(const struct mb_live_row *row, const struct mb_regs *local,
+                    const struct mb_state_row *known)
+{
+    const struct mb_profile_table *profile = row->schema->profile;
+
+    if (mb_live_twin(row) != known->twin) {
+        return true;
+    }
+    for (size_t i = 0; profile->registers[i].name != NULL; i++) {
+        const struct mb_reg *mine = &local->items[i];
+        const struct mb_reg *kept = &known->regs.items[i];
+        if (!mine->is_present) {
+            continue;
+        }
+        if (profile->registers[i].rule == MB_RULE_LONGEST) {
+            if (mine->value.integer == 1 && (!kept->is_present || kept->value.type == MB_VALUE_NULL)) {
+                return true;
+            }
+        } else if (mb_regs_same_value(mine, kept) ? kept->is_dirty
+                                                  : !(kept->is_dirty &&
+                                                      kept->seen == mb_regs_fingerprint(mine))) {
+            return true;
+        }
+    }
+    return false;
+}
+
+static int check_row(struct mb_capture *capture, int table, struct mb_stmt *light, struct mb_error *err)
+{
+    struct mb_engine *engine = capture->engine;
+    struct mb_live_row row;
+    struct mb_state_row known;
+    struct mb_regs local;
+    struct mb_stmt *stmt = NULL;
+    int found;
+    int rc;
+
+    mb_live_read(engine, table, light, &row);
+    found = mb_state_row_at(engine->state, table, row.rowid, &known, err);
+    if (found != 1) {
+        return found;
+    }
+    rc = mb_live_regs(engine, &row, &local, err);
+    if (rc == 0 && differs(&row, &local, &known)) {
+        struct mb_live_row *full = mb_alloc(sizeof(*full));
+        found = mb_live_find(engine, table, row.rowid, full, &stmt, err);
+        rc = found == 1 ? mb_capture_regs_row(engine, full, &known, err) : -1;
+        mb_db_reset(stmt);
+        free(full);
+    }
+    mb_regs_release(&local);
+    mb_regs_release(&known.regs);
+    return rc;
+}
+
+/* Where the scan starts, and whether it goes to the end. */
+static int choose_range(struct mb_capture *capture, int table, int64_t *after_out, bool *whole_out,
+                        struct mb_error *err)
+{
+    struct mb_state *state = capture->engine->state;
+    int64_t now = mb_core_now(capture->engine);
+    int64_t last_whole, after;
+    char *whole_key = mb_alloc_format("regs_whole_%s", mb_profile_tables[table].name);
+    char *after_key = mb_alloc_format("regs_after_%s", mb_profile_tables[table].name);
+    int rc = -1;
+
+    if (mb_state_get_int(state, whole_key, 0, &last_whole, err) != 0 ||
+        mb_state_get_int(state, after_key, 0, &after, err) != 0) {
+        goto out;
+    }
+    *whole_out = capture->scans[table].id_count <= WHOLE_ROWS_MAX || capture->is_migrated ||
+                 capture->options.is_forced || now - last_whole > WHOLE_EVERY_MS || now < last_whole;
+    *after_out = *whole_out ? 0 : after;
+    rc = *whole_out ? mb_state_set_int(state, whole_key, now, err) : 0;
+out:
+    free(whole_key);
+    free(after_key);
+    return rc;
+}
+
+int mb_capture_regs_scan(struct mb_capture *capture, int table, struct mb_error *err)
+{
+    struct mb_engine *engine = capture->engine;
+    struct mb_stmt *stmt = NULL;
+    int64_t after = 0;
+    int64_t last = 0;
+    size_t count = 0;
+    bool is_whole;
+    int step;
+
+    if (capture->scans[table].is_skipped || capture->is_first) {
+        return 0; /* untouched, or all was read just now */
+    }
+    if (choose_range(capture, table, &after, &is_whole, err) != 0 ||
+        mb_db_prepare(engine->live, engine->schema->tables[table].sql_light, &stmt, err) != 0) {
+        return -1;
+    }
+    mb_db_bind_int(stmt, 1, after);
+    while ((step = mb_db_step(stmt, err)) == 1) {
+        last = mb_db_int(stmt, 0);
+        if (check_row(capture, table, stmt, err) != 0) {
+            step = -1;
+            break;
+        }
+        if (++count >= WINDOW_ROWS && !is_whole) {
+            break;
+        }
+    }
+    mb_db_finalize(stmt);
+    if (step < 0) {
+        return -1;
+    }
+    if (!is_whole) {
+        char *key = mb_alloc_format("regs_after_%s", mb_profile_tables[table].name);
+        int rc = mb_state_set_int(engine->state, key, step == 0 ? 0 : last, err);
+        free(key);
+        return rc;
+    }
+    return 0;
+}

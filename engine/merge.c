@@ -1,0 +1,267 @@
+/* SPDX-License-Identifier: MIT */
+
+#include "merge.h"
+
+#include "alloc.h"
+#include "apply.h"
+#include "assert.h"
+#include "capture.h"
+#include "journal.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "banned.h"
+
+#define BATCH_ROWS_MAX 200
+#define BATCH_ROWS_MIN 10
+#define BATCH_BYTES_MAX (8 * MB_MIB)
+#define LOCK_TARGET_MS 100
+#define PAUSE_PERCENT 30 /* of the time the lock was held: with less the worker starves (measured) */
+#define LEFTOVER_ROUNDS_MAX 100000
+
+struct mb_merge {
+    struct mb_engine *engine;
+    struct mb_apply apply;
+    char *source;
+    int64_t total;
+    int64_t done;
+    struct mb_record records[BATCH_ROWS_MAX];
+    bool has_effect[BATCH_ROWS_MAX];
+    size_t count;
+    size_t bytes;
+    size_t batch_rows;
+};
+
+struct mb_merge *mb_merge_new(struct mb_engine *engine, const struct mb_merge_config *config)
+{
+    struct mb_merge *merge = mb_alloc_zeroed(1, sizeof(*merge));
+
+    merge->engine = engine;
+    merge->source = mb_alloc_text(config->source);
+    merge->total = config->total;
+    merge->apply.engine = engine;
+    merge->apply.source = merge->source;
+    merge->batch_rows = BATCH_ROWS_MAX / 4;
+    return merge;
+}
+
+static void drop_records(struct mb_merge *merge)
+{
+    for (size_t i = 0; i < merge->count; i++) {
+        mb_record_release(&merge->records[i]);
+    }
+    merge->count = 0;
+    merge->bytes = 0;
+}
+
+void mb_merge_free(struct mb_merge *merge)
+{
+    if (merge != NULL) {
+        drop_records(merge);
+        free(merge->source);
+        free(merge);
+    }
+}
+
+static void roll_back(struct mb_engine *engine)
+{
+    mb_db_rollback(engine->live);
+    mb_state_rollback(engine->state);
+    /* The sessions in memory may hold what was rolled back. */
+    engine->live_version = -1;
+    mb_core_close_live(engine);
+}
+
+/* Opens both transactions and captures. */
+static int begin(struct mb_engine *engine, bool accept_deletes, struct mb_error *err)
+{
+    const struct mb_capture_options options = {accept_deletes, false};
+
+    if (mb_core_open_live(engine, err) != 0 || mb_schema_check_writable(engine->schema, err) != 0 ||
+        mb_db_begin_write(engine->live, err) != 0 || mb_state_begin(engine->state, err) != 0 ||
+        mb_journal_recover(engine, err) != 0) {
+        return -1;
+    }
+    return mb_capture_run(engine, &options, err);
+}
+
+static int plan(struct mb_merge *merge, struct mb_error *err)
+{
+    struct mb_buf before;
+    int rc = 0;
+
+    mb_buf_init(&before, MB_LIMIT_RECORD_BYTES);
+    for (size_t i = 0; i < merge->count && rc == 0; i++) {
+        rc = mb_apply_plan(&merge->apply, &merge->records[i], &merge->has_effect[i], &before, err);
+        if (rc == 0 && merge->has_effect[i]) {
+            rc = mb_journal_add(merge->engine, &merge->records[i], &before, err);
+        }
+    }
+    mb_buf_release(&before);
+    return rc;
+}
+
+/* Rows before what speaks of them, parents before children, and on the way out the other way round: fewer stubs are made. */
+static int rank(const struct mb_record *record)
+{
+    int table = mb_profile_find(record->table);
+
+    if (record->kind == MB_RECORD_DELETE) {
+        return 100 - table;
+    }
+    return record->kind == MB_RECORD_ROW ? table : 50 + table;
+}
+
+static int apply_all(struct mb_merge *merge, struct mb_error *err)
+{
+    for (int step = -1; step <= 101; step++) {
+        for (size_t i = 0; i < merge->count; i++) {
+            if (rank(&merge->records[i]) == step &&
+                mb_apply_record(&merge->apply, &merge->records[i], err) != 0) {
+                return -1;
+            }
+        }
+    }
+    return 0;
+}
+
+/* Commits both, the live database first. */
+static int commit(struct mb_engine *engine, mb_merge_finish_fn finish, void *context, struct mb_error *err)
+{
+    if (mb_capture_note_marks(engine, err) != 0 || mb_core_step(engine, "live-commit", err) != 0 ||
+        mb_db_commit(engine->live, err) != 0 || mb_core_step(engine, "live-committed", err) != 0 ||
+        mb_journal_done(engine, err) != 0 || (finish != NULL && finish(context, err) != 0)) {
+        return -1;
+    }
+    return mb_state_commit(engine->state, err);
+}
+
+static void give_way(struct mb_engine *engine, int64_t lock_ms)
+{
+    if (lock_ms > 0 && !engine->is_rehearsal) {
+        engine->env->sleep_ms(engine->env->context, lock_ms * PAUSE_PERCENT / 100 + 1);
+    }
+}
+
+/* The next batch takes as many rows as fit the time that the lock may be held. */
+static void adapt(struct mb_merge *merge, int64_t lock_ms)
+{
+    if (lock_ms > LOCK_TARGET_MS && merge->batch_rows > BATCH_ROWS_MIN) {
+        merge->batch_rows = merge->batch_rows / 2 < BATCH_ROWS_MIN ? BATCH_ROWS_MIN : merge->batch_rows / 2;
+    } else if (lock_ms < LOCK_TARGET_MS / 2 && merge->batch_rows < BATCH_ROWS_MAX) {
+        merge->batch_rows = merge->batch_rows * 2 > BATCH_ROWS_MAX ? BATCH_ROWS_MAX : merge->batch_rows * 2;
+    }
+}
+
+static int run_batch(struct mb_merge *merge, mb_merge_finish_fn finish, void *context, struct mb_error *err)
+{
+    struct mb_engine *engine = merge->engine;
+    int64_t started = mb_core_now(engine);
+    int64_t lock_ms;
+
+    if (mb_core_step(engine, "merge-begin", err) != 0 || begin(engine, false, err) != 0 ||
+        plan(merge, err) != 0 || mb_state_commit(engine->state, err) != 0 ||
+        mb_core_step(engine, "journal-written", err) != 0 || mb_state_begin(engine->state, err) != 0 ||
+        apply_all(merge, err) != 0 || commit(engine, finish, context, err) != 0) {
+        roll_back(engine);
+        return -1;
+    }
+    merge->done += (int64_t)merge->count;
+    mb_core_progress(engine, MB_PHASE_MERGE, merge->done, merge->total);
+    drop_records(merge);
+    if (mb_core_step(engine, "merge-done", err) != 0) {
+        return -1;
+    }
+    lock_ms = mb_core_now(engine) - started;
+    adapt(merge, lock_ms);
+    give_way(engine, lock_ms);
+    return 0;
+}
+
+int mb_merge_add(struct mb_merge *merge, struct mb_record *record, struct mb_error *err)
+{
+    size_t bytes = 0;
+
+    MB_ASSERT(merge->count < BATCH_ROWS_MAX);
+    for (size_t i = 0; i < record->column_count; i++) {
+        bytes += record->columns[i].value.size;
+    }
+    merge->records[merge->count++] = *record;
+    memset(record, 0, sizeof(*record));
+    merge->bytes += bytes;
+    if (merge->count >= merge->batch_rows || merge->bytes >= BATCH_BYTES_MAX) {
+        return run_batch(merge, NULL, NULL, err);
+    }
+    return 0;
+}
+
+int mb_merge_flush(struct mb_merge *merge, mb_merge_finish_fn finish, void *context, struct mb_error *err)
+{
+    struct mb_engine *engine = merge->engine;
+
+    if (merge->count > 0) {
+        return run_batch(merge, finish, context, err);
+    }
+    if (finish == NULL) {
+        return 0;
+    }
+    if (mb_state_begin(engine->state, err) != 0 || finish(context, err) != 0 ||
+        mb_state_commit(engine->state, err) != 0) {
+        mb_state_rollback(engine->state);
+        return -1;
+    }
+    return 0;
+}
+
+/* Capture reads; but what a kill left in flight is looked for under the same transaction. */
+int mb_merge_capture(struct mb_engine *engine, bool accept_deletes, struct mb_error *err)
+{
+    const struct mb_capture_options options = {accept_deletes, false};
+
+    mb_core_progress(engine, MB_PHASE_CAPTURE, 0, 0);
+    if (mb_core_step(engine, "capture-begin", err) != 0 || mb_core_open_live(engine, err) != 0 ||
+        mb_db_begin(engine->live, err) != 0 || mb_state_begin(engine->state, err) != 0 ||
+        mb_journal_recover(engine, err) != 0 || mb_capture_run(engine, &options, err) != 0 ||
+        mb_core_step(engine, "capture-commit", err) != 0 || mb_state_commit(engine->state, err) != 0) {
+        roll_back(engine);
+        return -1;
+    }
+    mb_db_rollback(engine->live); /* it was only read */
+    return mb_core_step(engine, "captured", err);
+}
+
+/* A number that changes when a round of leftovers got anything done. */
+static int count_leftovers(struct mb_engine *engine, int64_t *count_out, struct mb_error *err)
+{
+    return mb_db_scalar(engine->state->db,
+                        "SELECT (SELECT count(*) FROM dirty) + (SELECT count(*) FROM undead) + "
+                        "(SELECT count(*) FROM stub)",
+                        0, count_out, err);
+}
+
+int mb_merge_leftovers(struct mb_engine *engine, struct mb_error *err)
+{
+    int64_t before = -1;
+
+    for (int round = 0; round < LEFTOVER_ROUNDS_MAX; round++) {
+        int64_t started = mb_core_now(engine);
+        int64_t now = 0;
+        bool has_any = false;
+        if (mb_core_open_live(engine, err) != 0 || mb_apply_has_leftovers(engine, &has_any, err) != 0 ||
+            count_leftovers(engine, &now, err) != 0) {
+            return -1;
+        }
+        if (!has_any || now == before) {
+            return 0;
+        }
+        before = now;
+        if (mb_core_step(engine, "leftovers-begin", err) != 0 || begin(engine, false, err) != 0 ||
+            mb_apply_leftovers(engine, err) != 0 || commit(engine, NULL, NULL, err) != 0) {
+            roll_back(engine);
+            return -1;
+        }
+        give_way(engine, mb_core_now(engine) - started);
+    }
+    return 0;
+}

@@ -1,0 +1,387 @@
+/* SPDX-License-Identifier: MIT */
+
+#include "pull.h"
+
+#include "alloc.h"
+#include "apply.h"
+#include "backup.h"
+#include "capture.h"
+#include "journal.h"
+#include "log.h"
+#include "merge.h"
+#include "pack.h"
+#include "pull_stream.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "banned.h"
+
+/* A stream that we have read is gone or older at so many pulls in a row: then the store was emptied or restored. */
+#define MISSING_PULLS 2
+
+struct pull {
+    struct mb_engine *engine;
+    const struct mb_pull_request *request;
+    struct mb_pull_report *report;
+    struct mb_stream_list heads;
+    bool is_healing;
+    bool has_work;
+};
+
+/* Puts deleted rows that wait for a decision back: they are known alive and missing, so healing brings them. */
+static int release_by_heal(struct mb_engine *engine, struct mb_error *err)
+{
+    static const char sql[] = "UPDATE row SET local = NULL WHERE id IN (SELECT id FROM held_out);"
+                              "DELETE FROM held_out; DELETE FROM held_in";
+
+    if (mb_state_begin(engine->state, err) != 0 || mb_db_exec(engine->state->db, sql, err) != 0 ||
+        mb_state_set_int(engine->state, "heal", 1, err) != 0 ||
+        mb_state_set_int(engine->state, "backup_wanted", 1, err) != 0 ||
+        mb_state_commit(engine->state, err) != 0) {
+        mb_state_rollback(engine->state);
+        return -1;
+    }
+    return 0;
+}
+
+static int forget_cursors(struct mb_engine *engine, struct mb_error *err)
+{
+    if (mb_state_begin(engine->state, err) != 0 ||
+        mb_db_exec(engine->state->db, "DELETE FROM applied; DELETE FROM seen", err) != 0 ||
+        mb_state_commit(engine->state, err) != 0) {
+        mb_state_rollback(engine->state);
+        return -1;
+    }
+    return 0;
+}
+
+/* What is wrong with one stream must not keep the others away: it is told, and tried again by the next pull. */
+static bool is_of_one_stream(const struct mb_error *err)
+{
+    return err->code == MB_ERR_CORRUPT || err->code == MB_ERR_FORMAT || err->code == MB_ERR_NOT_FOUND;
+}
+
+static int read_heads(struct pull *pull, struct mb_error *err)
+{
+    struct mb_engine *engine = pull->engine;
+
+    for (size_t i = 0; i < pull->heads.count; i++) {
+        const struct mb_stream_key *key = &pull->heads.items[i];
+        bool is_own = memcmp(key->machine, engine->state->machine, MB_MACHINE_ID_SIZE) == 0;
+        bool is_seen = false;
+        if ((is_own && !pull->is_healing) || mb_pull_stream_is_seen(engine, key->key, &is_seen, err) != 0 ||
+            is_seen) {
+            if (!is_own && !is_seen) {
+                return -1;
+            }
+            continue;
+        }
+        if (!pull->has_work) {
+            pull->has_work = true;
+            if (!pull->request->no_backup && mb_backup_if_due(engine, NULL, err) != 0) {
+                return -1;
+            }
+        }
+        if (mb_pull_stream_head(engine, key, err) != 0) {
+            if (!is_of_one_stream(err)) {
+                return -1;
+            }
+            mb_log_trace("engine", "event=stream-failed key=%s code=%s", key->key, mb_error_name(err->code));
+            pull->report->warning = *err;
+            if (engine->live == NULL && mb_core_open_live(engine, err) != 0) {
+                return -1;
+            }
+        }
+    }
+    return 0;
+}
+
+/* ---- streams that went back ---- */
+
+static int count_missing(struct mb_engine *engine, const struct mb_stream_list *heads, struct mb_error *err)
+{
+    struct mb_stmt *list, *update;
+    struct lost {
+        uint8_t machine[MB_MACHINE_ID_SIZE];
+        int64_t missing;
+    } *streams = NULL;
+    size_t count = 0;
+    int step;
+
+    if (mb_db_query(engine->state->db, "SELECT machine, head, missing FROM stream WHERE head > 0", &list, err) !=
+        0) {
+        return -1;
+    }
+    while ((step = mb_db_step(list, err)) == 1) {
+        size_t size;
+        const uint8_t *machine = mb_db_blob(list, 0, &size);
+        int64_t known = mb_db_int(list, 1);
+        int64_t missing = mb_db_int(list, 2);
+        bool is_there = size != MB_MACHINE_ID_SIZE ||
+                        memcmp(machine, engine->state->machine, MB_MACHINE_ID_SIZE) == 0;
+        for (size_t i = 0; i < heads->count && !is_there; i++) {
+            is_there = memcmp(heads->items[i].machine, machine, MB_MACHINE_ID_SIZE) == 0 &&
+                       heads->items[i].sequence >= known;
+        }
+        if (!is_there || missing > 0) {
+            streams = mb_alloc_resize(streams, count + 1, sizeof(*streams));
+            memcpy(streams[count].machine, machine, MB_MACHINE_ID_SIZE);
+            streams[count++].missing = is_there ? 0 : missing + 1;
+        }
+    }
+    for (size_t i = 0; i < count && step == 0; i++) {
+        bool is_lost = streams[i].missing >= MISSING_PULLS;
+        const char *sql = is_lost ? "DELETE FROM stream WHERE machine = ?1"
+                                  : "UPDATE stream SET missing = ?2 WHERE machine = ?1";
+        step = mb_db_query(engine->state->db, sql, &update, err);
+        if (step == 0) {
+            mb_db_bind_blob(update, 1, streams[i].machine, MB_MACHINE_ID_SIZE);
+            if (!is_lost) {
+                mb_db_bind_int(update, 2, streams[i].missing);
+            }
+            step = mb_db_run(update, err);
+        }
+        if (step == 0 && is_lost) {
+            mb_log_trace("engine", "event=stream-went-back full=1");
+            step = mb_state_set_int(engine->state, "full", 1, err);
+        }
+    }
+    free(streams);
+    return step;
+}
+
+static int note_missing(struct pull *pull, struct mb_error *err)
+{
+    struct mb_state *state = pull->engine->state;
+
+    if (mb_state_begin(state, err) != 0 || count_missing(pull->engine, &pull->heads, err) != 0 ||
+        mb_state_commit(state, err) != 0) {
+        mb_state_rollback(state);
+        return -1;
+    }
+    return 0;
+}
+
+/* ---- healing ---- */
+
+static int merge_block(struct mb_engine *engine, const uint8_t *body, size_t size, struct mb_error *err)
+{
+    const struct mb_merge_config config = {"this machine", 0};
+    struct mb_merge *merge = mb_merge_new(engine, &config);
+    struct mb_pack_reader *reader = NULL;
+    const char *line;
+    size_t line_size;
+    int step = mb_pack_reader_new(body, size, MB_PACK_SEGMENT, MB_LIMIT_SEGMENT_RAW_BYTES,
+                                  MB_LIMIT_RECORD_BYTES, &reader, err);
+
+    while (step == 0 && (step = mb_pack_reader_next(reader, &line, &line_size, err)) == 1) {
+        struct mb_record record;
+        step = mb_record_decode(line, line_size, &record, err);
+        if (step == 0) {
+            step = mb_merge_add(merge, &record, err);
+            mb_record_release(&record);
+        }
+    }
+    step = step == 0 ? mb_merge_flush(merge, NULL, NULL, err) : -1;
+    mb_pack_reader_free(reader);
+    mb_merge_free(merge);
+    return step;
+}
+
+/* Rows that only this machine ever published may still wait in its outbox. */
+static int merge_outbox(struct mb_engine *engine, struct mb_error *err)
+{
+    struct mb_stmt *stmt;
+    struct mb_buf *blocks = NULL;
+    size_t count = 0;
+    int step;
+
+    if (mb_db_query(engine->state->db, "SELECT body, 1 FROM sending UNION ALL SELECT body, 0 FROM out", &stmt,
+                    err) != 0) {
+        return -1;
+    }
+    while ((step = mb_db_step(stmt, err)) == 1) {
+        size_t size;
+        const uint8_t *body = mb_db_blob(stmt, 0, &size);
+        blocks = mb_alloc_resize(blocks, count + 1, sizeof(*blocks));
+        mb_buf_init(&blocks[count], MB_LIMIT_SEGMENT_BYTES + MB_PACK_HEADER_SIZE);
+        count++;
+        if ((mb_db_int(stmt, 1) == 0 &&
+             mb_pack_append_header(&blocks[count - 1], MB_PACK_SEGMENT, err) != 0) ||
+            mb_buf_append(&blocks[count - 1], body, size, err) != 0) {
+            mb_db_reset(stmt);
+            step = -1;
+            break;
+        }
+    }
+    for (size_t i = 0; i < count; i++) {
+        if (step == 0) {
+            step = merge_block(engine, blocks[i].data, blocks[i].size, err);
+        }
+        mb_buf_release(&blocks[i]);
+    }
+    free(blocks);
+    return step;
+}
+
+/* It goes on until nothing known alive is missing. */
+static int check_healed(struct mb_engine *engine, struct mb_error *err)
+{
+    static const char sql[] = "SELECT count(*) FROM row WHERE local IS NULL AND NOT suppressed AND id NOT IN "
+                              "(SELECT id FROM shelf)";
+    int64_t missing = 0;
+
+    if (mb_db_scalar(engine->state->db, sql, 0, &missing, err) != 0) {
+        return -1;
+    }
+    mb_log_trace("engine", "event=heal missing=%lld", (long long)missing);
+    if (missing > 0) {
+        return 0;
+    }
+    if (mb_state_begin(engine->state, err) != 0 || mb_state_set_int(engine->state, "heal", 0, err) != 0 ||
+        mb_state_commit(engine->state, err) != 0) {
+        mb_state_rollback(engine->state);
+        return -1;
+    }
+    return 0;
+}
+
+/* ---- deletes that were held ---- */
+
+static int accept_held(struct mb_engine *engine, struct mb_error *err)
+{
+    const struct mb_merge_config config = {"another machine", 0};
+    struct mb_merge *merge = mb_merge_new(engine, &config);
+    struct mb_stmt *stmt;
+    char **lines = NULL;
+    size_t count = 0;
+    int step;
+
+    if (mb_db_query(engine->state->db, "SELECT record FROM held_in", &stmt, err) != 0) {
+        mb_merge_free(merge);
+        return -1;
+    }
+    while ((step = mb_db_step(stmt, err)) == 1) {
+        size_t size;
+        const uint8_t *line = mb_db_blob(stmt, 0, &size);
+        lines = mb_alloc_resize(lines, count + 1, sizeof(*lines));
+        lines[count++] = mb_alloc_text_n((const char *)line, size);
+    }
+    if (step == 0 && count > 0) {
+        step = mb_backup_if_due(engine, "accepted-deletes", err);
+    }
+    for (size_t i = 0; i < count; i++) {
+        struct mb_record record;
+        if (step == 0) {
+            step = mb_record_decode(lines[i], strlen(lines[i]), &record, err);
+            if (step == 0) {
+                step = mb_merge_add(merge, &record, err);
+                mb_record_release(&record);
+            }
+        }
+        free(lines[i]);
+    }
+    free(lines);
+    step = step == 0 ? mb_merge_flush(merge, NULL, NULL, err) : step;
+    mb_merge_free(merge);
+    if (step != 0 || mb_state_begin(engine->state, err) != 0) {
+        return -1;
+    }
+    if (mb_db_exec(engine->state->db, "DELETE FROM held_in", err) != 0 ||
+        mb_state_commit(engine->state, err) != 0) {
+        mb_state_rollback(engine->state);
+        return -1;
+    }
+    return 0;
+}
+
+/* What was held and has been settled otherwise is held no more. */
+static int forget_settled_holds(struct mb_engine *engine, struct mb_error *err)
+{
+    if (mb_state_begin(engine->state, err) != 0 ||
+        mb_db_exec(engine->state->db, "DELETE FROM held_in WHERE id NOT IN (SELECT id FROM row)", err) != 0 ||
+        mb_journal_trim(engine, err) != 0 || mb_state_commit(engine->state, err) != 0) {
+        mb_state_rollback(engine->state);
+        return -1;
+    }
+    return 0;
+}
+
+/* ---- the operation ---- */
+
+static int prepare(struct pull *pull, struct mb_error *err)
+{
+    struct mb_engine *engine = pull->engine;
+    int64_t heal = 0;
+
+    if (mb_core_open_live(engine, err) != 0 || mb_merge_capture(engine, false, err) != 0 ||
+        mb_schema_check_writable(engine->schema, err) != 0 ||
+        mb_stream_check_store(engine, !engine->is_rehearsal, err) != 0 ||
+        (pull->request->heal && release_by_heal(engine, err) != 0) ||
+        mb_state_get_int(engine->state, "heal", 0, &heal, err) != 0) {
+        return -1;
+    }
+    pull->is_healing = heal != 0;
+    if (pull->is_healing && forget_cursors(engine, err) != 0) {
+        return -1;
+    }
+    if (mb_state_begin(engine->state, err) != 0 || mb_journal_begin(engine, "pull", err) != 0 ||
+        mb_state_commit(engine->state, err) != 0) {
+        mb_state_rollback(engine->state);
+        return -1;
+    }
+    return mb_stream_list_heads(engine, NULL, &pull->heads, err);
+}
+
+static int finish(struct pull *pull, struct mb_error *err)
+{
+    struct mb_engine *engine = pull->engine;
+    bool has_leftovers = false;
+
+    if (note_missing(pull, err) != 0 || (pull->is_healing && merge_outbox(engine, err) != 0) ||
+        (pull->request->accept_deletes && accept_held(engine, err) != 0) ||
+        mb_core_open_live(engine, err) != 0 || mb_apply_has_leftovers(engine, &has_leftovers, err) != 0 ||
+        (has_leftovers && mb_merge_leftovers(engine, err) != 0) ||
+        (pull->is_healing && check_healed(engine, err) != 0)) {
+        return -1;
+    }
+    if (forget_settled_holds(engine, err) != 0) {
+        return -1;
+    }
+    return mb_pull_stream_compare_digests(engine, err);
+}
+
+static int count_held(struct pull *pull, struct mb_error *err)
+{
+    return mb_db_scalar(pull->engine->state->db, "SELECT count(*) FROM held_in", 0,
+                        &pull->report->deletes_held, err);
+}
+
+int mb_pull_run(struct mb_engine *engine, const struct mb_pull_request *request,
+                struct mb_pull_report *report, struct mb_error *err)
+{
+    struct pull pull = {engine, request, report, {NULL, 0}, false, false};
+    const struct mb_core_counts *counts = &engine->counts;
+    int rc = -1;
+
+    memset(&engine->counts, 0, sizeof(engine->counts));
+    if (prepare(&pull, err) != 0 || read_heads(&pull, err) != 0 || finish(&pull, err) != 0 ||
+        count_held(&pull, err) != 0) {
+        goto out;
+    }
+    rc = 0;
+out:
+    report->rows_inserted = counts->inserted;
+    report->rows_updated = counts->updated;
+    report->rows_deleted = counts->deleted;
+    report->rows_parked = counts->parked;
+    report->conflicts = counts->conflicts;
+    report->outcome = counts->inserted + counts->updated + counts->deleted + counts->parked +
+                                  counts->conflicts >
+                              0
+                          ? MB_OUTCOME_DONE
+                          : MB_OUTCOME_NOTHING;
+    mb_stream_list_release(&pull.heads);
+    return rc;
+}

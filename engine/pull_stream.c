@@ -1,0 +1,507 @@
+/* SPDX-License-Identifier: MIT */
+
+#include "pull_stream.h"
+
+#include "alloc.h"
+#include "apply.h"
+#include "identity.h"
+#include "limits.h"
+#include "merge.h"
+#include "pack.h"
+#include "text.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "banned.h"
+
+struct reading {
+    struct mb_engine *engine;
+    const struct mb_stream_key *key;
+    const struct mb_head *head;
+    const struct mb_head_entry *entry;
+    int64_t behind; /* records that are still to come after this segment */
+    int64_t deletes; /* undecided tombstones of living rows, over all new segments */
+    bool hold_deletes;
+    char name[64];
+};
+
+int mb_pull_stream_is_seen(struct mb_engine *engine, const char *key, bool *seen_out, struct mb_error *err)
+{
+    struct mb_stmt *stmt;
+    int step;
+
+    if (mb_db_query(engine->state->db, "SELECT 1 FROM seen WHERE key = ?1", &stmt, err) != 0) {
+        return -1;
+    }
+    mb_db_bind_text(stmt, 1, key);
+    step = mb_db_step(stmt, err);
+    mb_db_reset(stmt);
+    *seen_out = step == 1;
+    return step < 0 ? -1 : 0;
+}
+
+static int is_applied(struct mb_engine *engine, const struct mb_head *head,
+                      const struct mb_head_entry *entry, bool *applied_out, struct mb_error *err)
+{
+    struct mb_stmt *stmt;
+    int step;
+
+    if (mb_db_query(engine->state->db, "SELECT 1 FROM applied WHERE machine = ?1 AND chain = ?2", &stmt, err) !=
+        0) {
+        return -1;
+    }
+    mb_db_bind_blob(stmt, 1, head->machine, MB_MACHINE_ID_SIZE);
+    mb_db_bind_blob(stmt, 2, entry->chain, MB_CHAIN_SIZE);
+    step = mb_db_step(stmt, err);
+    mb_db_reset(stmt);
+    *applied_out = step == 1;
+    return step < 0 ? -1 : 0;
+}
+
+/* ---- one record: is it what it says? ---- */
+
+/* verify-first: the row id must follow from the content, and references must be ids. */
+static int check_record(struct mb_engine *engine, const struct mb_record *record, struct mb_error *err)
+{
+    int table = mb_profile_find(record->table);
+    struct mb_identity identity;
+    uint8_t id[MB_ROW_ID_SIZE];
+
+    if (table < 0) {
+        return 0; /* of a newer membridge: kept as it is */
+    }
+    for (size_t i = 0; i < record->register_count; i++) {
+        int index = mb_profile_register_find(&mb_profile_tables[table], record->registers[i].name);
+        const struct mb_value *value = &record->registers[i].value;
+        if (index >= 0 && mb_profile_tables[table].registers[index].kind != MB_REGISTER_COLUMN &&
+            value->type != MB_VALUE_NULL && (value->type != MB_VALUE_BLOB || value->size != MB_ROW_ID_SIZE)) {
+            return mb_error_set(err, MB_ERR_CORRUPT, "a reference is not a row id");
+        }
+    }
+    if (record->kind != MB_RECORD_ROW) {
+        return 0;
+    }
+    if (!mb_identity_from_record(&mb_profile_tables[table], record, &identity)) {
+        return mb_error_set(err, MB_ERR_CORRUPT, "a row lacks a part of its identity");
+    }
+    if (table == MB_TABLE_SESSIONS && identity.values[1].type != MB_VALUE_TEXT) {
+        return mb_error_set(err, MB_ERR_CORRUPT, "a session has no content id");
+    }
+    mb_identity_row_id(engine->state->sha, &identity, record->copy, id);
+    if (memcmp(id, record->row_id, MB_ROW_ID_SIZE) != 0) {
+        return mb_error_set(err, MB_ERR_CORRUPT, "a row's id does not follow from its content");
+    }
+    return 0;
+}
+
+typedef int (*record_fn)(struct reading *reading, struct mb_record *record, void *context, struct mb_error *err);
+
+/* Calls fn for each record of a segment; fn may take the record. */
+static int each_record(struct reading *reading, const struct mb_buf *segment, record_fn fn, void *context,
+                       struct mb_error *err)
+{
+    struct mb_pack_reader *reader = NULL;
+    const char *line;
+    size_t size;
+    int64_t count = 0;
+    int step;
+
+    if (mb_pack_reader_new(segment->data, segment->size, MB_PACK_SEGMENT, MB_LIMIT_SEGMENT_RAW_BYTES,
+                           MB_LIMIT_RECORD_BYTES, &reader, err) != 0) {
+        return -1;
+    }
+    while ((step = mb_pack_reader_next(reader, &line, &size, err)) == 1) {
+        struct mb_record record;
+        if (++count > MB_LIMIT_SEGMENT_RECORDS) {
+            step = mb_error_set(err, MB_ERR_CORRUPT, "a segment has too many records");
+            break;
+        }
+        if (mb_record_decode(line, size, &record, err) != 0) {
+            step = -1;
+            break;
+        }
+        if (fn(reading, &record, context, err) != 0) {
+            mb_record_release(&record);
+            step = -1;
+            break;
+        }
+        mb_record_release(&record);
+    }
+    mb_pack_reader_free(reader);
+    return step;
+}
+
+/* First pass: every record is checked before one is applied, and deletes are weighed. */
+static int inspect(struct reading *reading, struct mb_record *record, void *context, struct mb_error *err)
+{
+    struct mb_state_row row;
+    int found;
+
+    (void)context;
+    if (check_record(reading->engine, record, err) != 0) {
+        return -1;
+    }
+    if (record->kind != MB_RECORD_DELETE || record->is_decided) {
+        return 0;
+    }
+    found = mb_state_row_find(reading->engine->state, record->row_id, &row, err);
+    if (found == 1) {
+        reading->deletes += row.has_local ? 1 : 0;
+        mb_regs_release(&row.regs);
+    }
+    return found < 0 ? -1 : 0;
+}
+
+static int hold(struct mb_engine *engine, const struct mb_record *record, struct mb_error *err)
+{
+    struct mb_stmt *stmt;
+    struct mb_buf line;
+    int rc = -1;
+
+    mb_buf_init(&line, MB_LIMIT_RECORD_BYTES);
+    if (mb_record_encode(record, &line, err) != 0 || mb_state_begin(engine->state, err) != 0) {
+        goto out;
+    }
+    if (mb_db_query(engine->state->db, "INSERT OR REPLACE INTO held_in(id, record) VALUES(?1, ?2)", &stmt, err) ==
+        0) {
+        mb_db_bind_blob(stmt, 1, record->row_id, MB_ROW_ID_SIZE);
+        mb_db_bind_blob(stmt, 2, line.data, line.size - 1);
+        rc = mb_db_run(stmt, err);
+    }
+    rc = rc == 0 ? mb_state_commit(engine->state, err) : rc;
+    if (rc != 0) {
+        mb_state_rollback(engine->state);
+    }
+out:
+    mb_buf_release(&line);
+    return rc;
+}
+
+static int merge_record(struct reading *reading, struct mb_record *record, void *context, struct mb_error *err)
+{
+    struct mb_engine *engine = reading->engine;
+    struct mb_merge *merge = context;
+
+    if (record->kind == MB_RECORD_DELETE && !record->is_decided && reading->hold_deletes) {
+        struct mb_state_row row;
+        int found = mb_state_row_find(engine->state, record->row_id, &row, err);
+        if (found < 0) {
+            return -1;
+        }
+        if (found == 1) {
+            bool is_here = row.has_local;
+            int table = row.table;
+            mb_regs_release(&row.regs);
+            if (is_here) {
+                mb_core_change(engine, MB_CHANGE_HOLD, table, record->row_id, NULL,
+                               "deleted elsewhere with many others: waits for your decision");
+                return hold(engine, record, err);
+            }
+        }
+    }
+    return mb_merge_add(merge, record, err);
+}
+
+/* ---- moving the cursor ---- */
+
+static int note_stream(struct reading *reading, struct mb_error *err)
+{
+    static const char sql[] =
+        "INSERT INTO stream(machine, name, head, last, chain, behind, time, missing, covers) "
+        "VALUES(?1, ?2, ?3, ?4, ?5, ?6, ?7, 0, '') ON CONFLICT(machine) DO UPDATE SET name = excluded.name, "
+        "head = max(head, excluded.head), last = max(last, excluded.last), "
+        "chain = CASE WHEN excluded.last >= stream.last THEN excluded.chain ELSE stream.chain END, "
+        "behind = excluded.behind, time = max(time, excluded.time)";
+    const struct mb_head *head = reading->head;
+    struct mb_stmt *stmt;
+
+    if (mb_db_query(reading->engine->state->db, sql, &stmt, err) != 0) {
+        return -1;
+    }
+    mb_db_bind_blob(stmt, 1, head->machine, MB_MACHINE_ID_SIZE);
+    mb_db_bind_text(stmt, 2, reading->name);
+    mb_db_bind_int(stmt, 3, head->sequence);
+    mb_db_bind_int(stmt, 4, reading->entry == NULL ? 0 : reading->entry->last);
+    mb_db_bind_blob(stmt, 5, reading->entry == NULL ? (const uint8_t *)"" : reading->entry->chain,
+                    reading->entry == NULL ? 0 : MB_CHAIN_SIZE);
+    mb_db_bind_int(stmt, 6, reading->behind);
+    mb_db_bind_int(stmt, 7, head->time_ms);
+    return mb_db_run(stmt, err);
+}
+
+/* In the transaction of the segment's last batch. */
+static int finish_segment(void *context, struct mb_error *err)
+{
+    struct reading *reading = context;
+    struct mb_stmt *stmt;
+
+    if (mb_db_query(reading->engine->state->db,
+                    "INSERT OR IGNORE INTO applied(machine, chain, last) VALUES(?1, ?2, ?3)", &stmt, err) != 0) {
+        return -1;
+    }
+    mb_db_bind_blob(stmt, 1, reading->head->machine, MB_MACHINE_ID_SIZE);
+    mb_db_bind_blob(stmt, 2, reading->entry->chain, MB_CHAIN_SIZE);
+    mb_db_bind_int(stmt, 3, reading->entry->last);
+    if (mb_db_run(stmt, err) != 0) {
+        return -1;
+    }
+    return note_stream(reading, err);
+}
+
+static int append_covers(const struct mb_head *head, struct mb_buf *buf, struct mb_error *err)
+{
+    for (size_t i = 0; i < head->cover_count; i++) {
+        char machine[MB_MACHINE_ID_HEX_SIZE];
+        char chain[2 * MB_CHAIN_SIZE + 1];
+        mb_digest_hex(head->covers[i].machine, MB_MACHINE_ID_SIZE, machine);
+        mb_digest_hex(head->covers[i].chain, MB_CHAIN_SIZE, chain);
+        if (mb_buf_append_format(buf, err, "%s:%lld:%s;", machine, (long long)head->covers[i].sequence,
+                                 chain) != 0) {
+            return -1;
+        }
+    }
+    return 0;
+}
+
+/* All of the head is applied. */
+static int finish_head(struct reading *reading, struct mb_error *err)
+{
+    struct mb_state *state = reading->engine->state;
+    struct mb_stmt *stmt;
+    struct mb_buf covers;
+    int rc = -1;
+
+    mb_buf_init(&covers, MB_LIMIT_HEAD_BYTES * 16);
+    reading->behind = 0;
+    reading->entry = reading->head->entry_count == 0 ? NULL
+                                                     : &reading->head->entries[reading->head->entry_count - 1];
+    if (append_covers(reading->head, &covers, err) != 0 || mb_state_begin(state, err) != 0) {
+        mb_buf_release(&covers);
+        return -1;
+    }
+    if (mb_db_query(state->db, "INSERT OR IGNORE INTO seen(key) VALUES(?1)", &stmt, err) != 0) {
+        goto out;
+    }
+    mb_db_bind_text(stmt, 1, reading->key->key);
+    if (mb_db_run(stmt, err) != 0 || note_stream(reading, err) != 0 ||
+        mb_db_query(state->db, "UPDATE stream SET digest = ?2, covers = ?3 WHERE machine = ?1 AND head = ?4",
+                    &stmt, err) != 0) {
+        goto out;
+    }
+    mb_db_bind_blob(stmt, 1, reading->head->machine, MB_MACHINE_ID_SIZE);
+    if (reading->head->has_digest) {
+        mb_db_bind_blob(stmt, 2, reading->head->digest, sizeof(reading->head->digest));
+    } else {
+        mb_db_bind_null(stmt, 2);
+    }
+    mb_db_bind_text(stmt, 3, mb_buf_text(&covers));
+    mb_db_bind_int(stmt, 4, reading->head->sequence);
+    if (mb_db_run(stmt, err) == 0) {
+        rc = mb_state_commit(state, err);
+    }
+out:
+    if (rc != 0) {
+        mb_state_rollback(state);
+    }
+    mb_buf_release(&covers);
+    return rc;
+}
+
+/* ---- the head ---- */
+
+/* The entries after the last one that was applied. */
+static int find_new(struct reading *reading, size_t *first_out, struct mb_error *err)
+{
+    const struct mb_head *head = reading->head;
+
+    *first_out = 0;
+    for (size_t i = head->entry_count; i > 0; i--) {
+        bool applied;
+        if (is_applied(reading->engine, head, &head->entries[i - 1], &applied, err) != 0) {
+            return -1;
+        }
+        if (applied) {
+            *first_out = i;
+            break;
+        }
+    }
+    reading->behind = 0;
+    for (size_t i = *first_out; i < head->entry_count; i++) {
+        reading->behind += head->entries[i].is_lost ? 0 : head->entries[i].record_count;
+    }
+    return 0;
+}
+
+static int read_entry(struct reading *reading, const struct mb_head_entry *entry, struct mb_buf *buf,
+                      struct mb_error *err)
+{
+    mb_core_progress(reading->engine, MB_PHASE_DOWNLOAD, 0, entry->size_bytes);
+    return mb_stream_read_segment(reading->engine, reading->head->machine, entry, buf, err);
+}
+
+/* Deletes that come from one machine at once are weighed together, before any of them is applied. */
+static int weigh_deletes(struct reading *reading, size_t first, struct mb_error *err)
+{
+    struct mb_buf segment;
+    int64_t alive = 0;
+    int64_t bound = 0;
+    int rc = 0;
+
+    if (mb_db_scalar(reading->engine->state->db, "SELECT count(*) FROM row WHERE local IS NOT NULL", 0, &alive,
+                     err) != 0 ||
+        mb_core_delete_bound(reading->engine, &bound, err) != 0) {
+        return -1;
+    }
+    if (alive <= bound) {
+        return 0; /* no delete can be too many */
+    }
+    mb_buf_init(&segment, MB_LIMIT_SEGMENT_BYTES);
+    for (size_t i = first; i < reading->head->entry_count && rc == 0; i++) {
+        if (reading->head->entries[i].is_lost) {
+            continue;
+        }
+        rc = read_entry(reading, &reading->head->entries[i], &segment, err);
+        rc = rc == 0 ? each_record(reading, &segment, inspect, NULL, err) : rc;
+    }
+    mb_buf_release(&segment);
+    reading->hold_deletes = reading->deletes > bound;
+    return rc;
+}
+
+static int merge_entry(struct reading *reading, const struct mb_head_entry *entry, struct mb_error *err)
+{
+    const struct mb_merge_config config = {reading->name, entry->record_count};
+    struct mb_merge *merge = NULL;
+    struct mb_buf segment;
+    int rc = -1;
+
+    mb_buf_init(&segment, MB_LIMIT_SEGMENT_BYTES);
+    reading->entry = entry;
+    reading->behind -= entry->record_count;
+    if (read_entry(reading, entry, &segment, err) != 0 ||
+        each_record(reading, &segment, inspect, NULL, err) != 0) {
+        goto out;
+    }
+    merge = mb_merge_new(reading->engine, &config);
+    if (each_record(reading, &segment, merge_record, merge, err) != 0) {
+        goto out;
+    }
+    rc = mb_merge_flush(merge, finish_segment, reading, err);
+out:
+    mb_merge_free(merge);
+    mb_buf_release(&segment);
+    return rc;
+}
+
+int mb_pull_stream_head(struct mb_engine *engine, const struct mb_stream_key *key, struct mb_error *err)
+{
+    struct mb_head head;
+    struct reading reading;
+    size_t first = 0;
+    int rc = -1;
+
+    memset(&reading, 0, sizeof(reading));
+    mb_head_init(&head);
+    if (mb_stream_read_head(engine, key, &head, err) != 0) {
+        goto out;
+    }
+    reading.engine = engine;
+    reading.key = key;
+    reading.head = &head;
+    mb_text_clean(reading.name, sizeof(reading.name), head.host_name == NULL ? "" : head.host_name,
+                  head.host_name == NULL ? 0 : strlen(head.host_name));
+    if (find_new(&reading, &first, err) != 0 || weigh_deletes(&reading, first, err) != 0) {
+        goto out;
+    }
+    for (size_t i = first; i < head.entry_count; i++) {
+        if (!head.entries[i].is_lost && merge_entry(&reading, &head.entries[i], err) != 0) {
+            goto out;
+        }
+    }
+    rc = finish_head(&reading, err);
+out:
+    mb_head_release(&head);
+    return rc;
+}
+
+/* ---- digests ---- */
+
+/* What we have read of each stream, in the form in which covers are kept. */
+static int own_covers(struct mb_engine *engine, struct mb_buf *buf, struct mb_error *err)
+{
+    static const char sql[] =
+        "SELECT machine, last, chain FROM stream WHERE last > 0 AND machine <> ?1 UNION ALL "
+        "SELECT ?1, last, chain FROM (SELECT last, chain FROM entry ORDER BY last DESC LIMIT 1) ORDER BY 1";
+    struct mb_stmt *stmt;
+    int step;
+
+    if (mb_db_query(engine->state->db, sql, &stmt, err) != 0) {
+        return -1;
+    }
+    mb_db_bind_blob(stmt, 1, engine->state->machine, MB_MACHINE_ID_SIZE);
+    while ((step = mb_db_step(stmt, err)) == 1) {
+        char machine[MB_MACHINE_ID_HEX_SIZE];
+        char chain[2 * MB_CHAIN_SIZE + 1];
+        size_t machine_size, chain_size;
+        const uint8_t *machine_id = mb_db_blob(stmt, 0, &machine_size);
+        const uint8_t *chain_id = mb_db_blob(stmt, 2, &chain_size);
+        if (machine_size != MB_MACHINE_ID_SIZE || chain_size != MB_CHAIN_SIZE) {
+            continue;
+        }
+        mb_digest_hex(machine_id, MB_MACHINE_ID_SIZE, machine);
+        mb_digest_hex(chain_id, MB_CHAIN_SIZE, chain);
+        if (mb_buf_append_format(buf, err, "%s:%lld:%s;", machine, (long long)mb_db_int(stmt, 1), chain) !=
+            0) {
+            mb_db_reset(stmt);
+            return -1;
+        }
+    }
+    return step;
+}
+
+int mb_pull_stream_compare_digests(struct mb_engine *engine, struct mb_error *err)
+{
+    static const char pending[] = "SELECT (SELECT count(*) FROM out) + (SELECT count(*) FROM sending) + "
+                                  "(SELECT count(*) FROM held_in) + (SELECT count(*) FROM held_out)";
+    struct mb_stmt *stmt;
+    struct mb_buf covers;
+    char mine[33];
+    char alarm[128] = "";
+    int64_t count = 0;
+    int step = -1;
+
+    mb_buf_init(&covers, MB_LIMIT_HEAD_BYTES * 16);
+    mb_state_digest_hex(engine->state, mine);
+    if (mb_db_scalar(engine->state->db, pending, 0, &count, err) != 0 || own_covers(engine, &covers, err) != 0) {
+        goto out;
+    }
+    if (count > 0 || covers.size == 0) {
+        step = 0;
+        goto out;
+    }
+    if (mb_db_query(engine->state->db,
+                    "SELECT name, lower(hex(digest)) FROM stream WHERE covers = ?1 AND digest IS NOT NULL", &stmt,
+                    err) != 0) {
+        goto out;
+    }
+    mb_db_bind_text(stmt, 1, mb_buf_text(&covers));
+    while ((step = mb_db_step(stmt, err)) == 1) {
+        if (strcmp(mb_db_text(stmt, 1), mine) != 0) {
+            (void)snprintf(alarm, sizeof(alarm), "%s has read the same and holds other rows",
+                           mb_db_text(stmt, 0));
+        }
+    }
+    if (step == 0) {
+        step = mb_state_begin(engine->state, err);
+        if (step == 0 && (mb_state_set_text(engine->state, "digest_alarm", alarm, err) != 0 ||
+                          mb_state_commit(engine->state, err) != 0)) {
+            mb_state_rollback(engine->state);
+            step = -1;
+        }
+    }
+out:
+    mb_buf_release(&covers);
+    return step;
+}

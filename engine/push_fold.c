@@ -1,0 +1,284 @@
+/* SPDX-License-Identifier: MIT */
+
+/*
+ * Folding: a head that lists many small segments gets one in their place, so that heads stay small. Records commute, so a
+ * folded segment is simply their content one after another: zstd frames behind one header. It keeps the chain of its
+ * last, so that who has read that far has nothing to read again. The old segments stay for a grace time: a reader may
+ * hold an older head.
+ */
+
+#include "push.h"
+
+#include "alloc.h"
+#include "limits.h"
+#include "log.h"
+#include "pack.h"
+#include "stream.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "banned.h"
+
+#define FOLD_ENTRIES 12
+#define FOLD_BYTES_MAX ((int64_t)(16 * MB_MIB))
+#define GRACE_MS ((int64_t)7 * 24 * 3600 * 1000)
+
+struct run { /* entries that are folded into one: a suffix of the list */
+    struct mb_head_entry *entries;
+    size_t count;
+    int64_t bytes;
+    int64_t records;
+};
+
+static int read_entries(struct mb_engine *engine, struct mb_head_entry **entries_out, size_t *count_out,
+                        struct mb_error *err)
+{
+    struct mb_stmt *stmt;
+    struct mb_head_entry *list = NULL;
+    size_t count = 0;
+    size_t size;
+    int step;
+
+    if (mb_db_query(engine->state->db,
+                    "SELECT first, last, chain, name, size, records, lost FROM entry ORDER BY last", &stmt, err) !=
+        0) {
+        return -1;
+    }
+    while ((step = mb_db_step(stmt, err)) == 1) {
+        struct mb_head_entry *entry;
+        const uint8_t *chain = mb_db_blob(stmt, 2, &size);
+        list = mb_alloc_resize(list, count + 1, sizeof(*list));
+        entry = &list[count++];
+        memset(entry, 0, sizeof(*entry));
+        memcpy(entry->chain, chain, size == MB_CHAIN_SIZE ? size : 0);
+        entry->first = mb_db_int(stmt, 0);
+        entry->last = mb_db_int(stmt, 1);
+        (void)snprintf(entry->name, sizeof(entry->name), "%s", mb_db_text(stmt, 3));
+        entry->size_bytes = mb_db_int(stmt, 4);
+        entry->record_count = mb_db_int(stmt, 5);
+        entry->is_lost = mb_db_int(stmt, 6) != 0;
+    }
+    *entries_out = list;
+    *count_out = count;
+    return step;
+}
+
+/* From the end: as long as the next older one is not much larger than all that is taken so far. Each byte is then folded
+ * a logarithmic number of times in its life. */
+static void choose_run(struct mb_head_entry *entries, size_t count, struct run *run)
+{
+    size_t start = count;
+
+    memset(run, 0, sizeof(*run));
+    while (start > 0) {
+        const struct mb_head_entry *entry = &entries[start - 1];
+        bool is_small = entry->size_bytes <= 2 * run->bytes + (int64_t)(64 * MB_KIB);
+        if (!is_small || run->bytes + entry->size_bytes > FOLD_BYTES_MAX) {
+            break;
+        }
+        run->bytes += entry->size_bytes;
+        run->records += entry->is_lost ? 0 : entry->record_count;
+        start--;
+    }
+    run->entries = entries + start;
+    run->count = count - start;
+}
+
+static int concatenate(struct mb_engine *engine, const struct run *run, struct mb_buf *folded, struct mb_error *err)
+{
+    struct mb_buf part;
+    int rc = mb_pack_append_header(folded, MB_PACK_SEGMENT, err);
+
+    mb_buf_init(&part, MB_LIMIT_SEGMENT_BYTES);
+    for (size_t i = 0; i < run->count && rc == 0; i++) {
+        if (run->entries[i].is_lost) {
+            continue;
+        }
+        rc = mb_stream_read_segment(engine, engine->state->machine, &run->entries[i], &part, err);
+        if (rc == 0) {
+            rc = mb_buf_append(folded, part.data + MB_PACK_HEADER_SIZE, part.size - MB_PACK_HEADER_SIZE, err);
+        }
+    }
+    mb_buf_release(&part);
+    return rc;
+}
+
+static int replace_entries(struct mb_engine *engine, const struct run *run, const char *name, int64_t size,
+                           struct mb_error *err)
+{
+    const struct mb_head_entry *last = &run->entries[run->count - 1];
+    struct mb_stmt *stmt;
+
+    for (size_t i = 0; i < run->count; i++) {
+        if (mb_db_query(engine->state->db, "INSERT OR REPLACE INTO trash(name, since) VALUES(?1, ?2)", &stmt,
+                        err) != 0) {
+            return -1;
+        }
+        mb_db_bind_text(stmt, 1, run->entries[i].name);
+        mb_db_bind_int(stmt, 2, mb_core_now(engine));
+        if (mb_db_run(stmt, err) != 0) {
+            return -1;
+        }
+    }
+    if (mb_db_query(engine->state->db, "DELETE FROM entry WHERE last >= ?1", &stmt, err) != 0) {
+        return -1;
+    }
+    mb_db_bind_int(stmt, 1, run->entries[0].last);
+    if (mb_db_run(stmt, err) != 0 ||
+        mb_db_query(engine->state->db,
+                    "INSERT INTO entry(last, first, chain, name, size, records, lost) "
+                    "VALUES(?1, ?2, ?3, ?4, ?5, ?6, 0)",
+                    &stmt, err) != 0) {
+        return -1;
+    }
+    mb_db_bind_int(stmt, 1, last->last);
+    mb_db_bind_int(stmt, 2, run->entries[0].first);
+    mb_db_bind_blob(stmt, 3, last->chain, MB_CHAIN_SIZE);
+    mb_db_bind_text(stmt, 4, name);
+    mb_db_bind_int(stmt, 5, size);
+    mb_db_bind_int(stmt, 6, run->records);
+    return mb_db_run(stmt, err);
+}
+
+static int fold_run(struct mb_engine *engine, const struct run *run, struct mb_error *err)
+{
+    char hex[MB_MACHINE_ID_HEX_SIZE];
+    char name[MB_SEGMENT_NAME_SIZE];
+    uint8_t digest[MB_DIGEST_SIZE];
+    struct mb_buf folded;
+    char *key = NULL;
+    int rc = -1;
+
+    mb_buf_init(&folded, MB_LIMIT_SEGMENT_BYTES);
+    if (concatenate(engine, run, &folded, err) != 0) {
+        goto out;
+    }
+    if (folded.size == MB_PACK_HEADER_SIZE) {
+        rc = 0; /* all of them are lost */
+        goto out;
+    }
+    mb_digest_sha256(folded.data, folded.size, digest);
+    mb_head_segment_name(run->entries[run->count - 1].last, digest, name);
+    mb_digest_hex(engine->state->machine, MB_MACHINE_ID_SIZE, hex);
+    key = mb_core_key(engine, "segments/%s/%s", hex, name);
+    if (mb_store_put(engine->config.store, key, folded.data, folded.size, err) != 0 ||
+        mb_core_step(engine, "fold-put", err) != 0) {
+        goto out;
+    }
+    if (mb_state_begin(engine->state, err) != 0 ||
+        replace_entries(engine, run, name, (int64_t)folded.size, err) != 0 ||
+        mb_push_head_prepare(engine, err) != 0 || mb_core_step(engine, "fold-commit", err) != 0 ||
+        mb_state_commit(engine->state, err) != 0) {
+        mb_state_rollback(engine->state);
+        goto out;
+    }
+    mb_log_trace("engine", "event=fold segments=%zu bytes=%zu", run->count, folded.size);
+    rc = mb_push_head_put(engine, false, err);
+out:
+    free(key);
+    mb_buf_release(&folded);
+    return rc;
+}
+
+/* ---- what was folded a grace time ago ---- */
+
+static int empty_trash(struct mb_engine *engine, struct mb_error *err)
+{
+    struct mb_stmt *stmt;
+    char hex[MB_MACHINE_ID_HEX_SIZE];
+    char **names = NULL;
+    size_t count = 0;
+    int step;
+
+    if (mb_db_query(engine->state->db,
+                    "SELECT name FROM trash WHERE since < ?1 AND name NOT IN (SELECT name FROM entry)", &stmt,
+                    err) != 0) {
+        return -1;
+    }
+    mb_db_bind_int(stmt, 1, mb_core_now(engine) - GRACE_MS);
+    while ((step = mb_db_step(stmt, err)) == 1) {
+        names = mb_alloc_resize(names, count + 1, sizeof(*names));
+        names[count++] = mb_alloc_text(mb_db_text(stmt, 0));
+    }
+    mb_digest_hex(engine->state->machine, MB_MACHINE_ID_SIZE, hex);
+    for (size_t i = 0; i < count && step == 0; i++) {
+        char *key = mb_core_key(engine, "segments/%s/%s", hex, names[i]);
+        step = mb_store_delete(engine->config.store, key, err);
+        free(key);
+        if (step == 0 && (step = mb_state_begin(engine->state, err)) == 0) {
+            step = mb_db_query(engine->state->db, "DELETE FROM trash WHERE name = ?1", &stmt, err);
+            if (step == 0) {
+                mb_db_bind_text(stmt, 1, names[i]);
+                step = mb_db_run(stmt, err);
+            }
+            step = step == 0 ? mb_state_commit(engine->state, err) : step;
+            if (step != 0) {
+                mb_state_rollback(engine->state);
+            }
+        }
+    }
+    mb_stream_names_free(names, count);
+    return step;
+}
+
+int mb_push_fold(struct mb_engine *engine, struct mb_error *err)
+{
+    struct mb_head_entry *entries = NULL;
+    size_t count = 0;
+    struct run run;
+    int rc = read_entries(engine, &entries, &count, err);
+
+    if (rc == 0 && count > FOLD_ENTRIES) {
+        choose_run(entries, count, &run);
+        if (run.count > 1) {
+            rc = fold_run(engine, &run, err);
+        }
+    }
+    free(entries);
+    return rc == 0 ? empty_trash(engine, err) : rc;
+}
+
+/* ---- lost segments ---- */
+
+int mb_push_fold_find_lost(struct mb_engine *engine, int64_t *lost_out, struct mb_error *err)
+{
+    struct mb_head_entry *entries = NULL;
+    struct mb_stmt *stmt;
+    char **names = NULL;
+    size_t name_count = 0;
+    size_t count = 0;
+    int rc = -1;
+
+    *lost_out = 0;
+    if (read_entries(engine, &entries, &count, err) != 0 ||
+        mb_stream_list_segments(engine, engine->state->machine, &names, &name_count, err) != 0 ||
+        mb_state_begin(engine->state, err) != 0) {
+        goto out;
+    }
+    for (size_t i = 0; i < count; i++) {
+        bool is_there = entries[i].is_lost;
+        for (size_t k = 0; k < name_count && !is_there; k++) {
+            is_there = strcmp(entries[i].name, names[k]) == 0;
+        }
+        if (is_there) {
+            continue;
+        }
+        if (mb_db_query(engine->state->db, "UPDATE entry SET lost = 1 WHERE last = ?1", &stmt, err) != 0) {
+            mb_state_rollback(engine->state);
+            goto out;
+        }
+        mb_db_bind_int(stmt, 1, entries[i].last);
+        if (mb_db_run(stmt, err) != 0) {
+            mb_state_rollback(engine->state);
+            goto out;
+        }
+        (*lost_out)++;
+    }
+    rc = mb_state_commit(engine->state, err);
+out:
+    mb_stream_names_free(names, name_count);
+    free(entries);
+    return rc;
+}
