@@ -215,6 +215,7 @@ static bool restore_store(struct sim_machine *machine, struct sim_random *random
     struct sim_world *world = machine->world;
     static sim_counts held;
     static sim_counts here;
+    bool is_any_gone = false;
 
     if (!world->store_copy.is_taken && sim_random_chance(random, 60)) {
         sim_store_save(world->store, &world->store_copy);
@@ -228,6 +229,7 @@ static bool restore_store(struct sim_machine *machine, struct sim_random *random
     memset(held, 0, sizeof held);
     for (size_t k = 0; k < world->machine_count; k++) {
         if (world->machines[k]->is_gone) {
+            is_any_gone = true;
             continue;
         }
         sim_db_count(world->machines[k], here);
@@ -241,6 +243,10 @@ static bool restore_store(struct sim_machine *machine, struct sim_random *random
             row->is_unsure = row->is_unsure ||
                              (row->is_deleted && (here[i] > 0 || world->machines[k]->seen[i] == 0));
         }
+    }
+    /* The changes of a machine that is gone went with the store. */
+    for (size_t i = 0; is_any_gone && i < world->ledger->row_count; i++) {
+        world->ledger->rows[i].is_register_unsure = true;
     }
     for (size_t k = 0; k < world->machine_count; k++) {
         for (size_t i = 0; i < SIM_ROWS_MAX; i++) {

@@ -455,7 +455,8 @@ bool sim_edit(struct sim_machine *machine, enum sim_event_what what, struct sim_
     if (what == SIM_EVENT_ORPHAN) {
         (void)sqlite3_exec(machine->db, "PRAGMA foreign_keys=OFF", NULL, NULL, NULL);
     }
-    is_done = sqlite3_exec(machine->db, "BEGIN IMMEDIATE", NULL, NULL, NULL) == SQLITE_OK;
+    /* Not IMMEDIATE: with a rollback journal, a reader would make the commit fail. */
+    is_done = sqlite3_exec(machine->db, "BEGIN EXCLUSIVE", NULL, NULL, NULL) == SQLITE_OK;
     if (is_done) {
         if (takes_away(what)) {
             sim_db_count(machine, before);

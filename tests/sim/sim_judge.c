@@ -394,6 +394,18 @@ static void check_session(struct court *court, const struct view *view, const st
     }
 }
 
+/* Can both say what the row hangs on? An old schema knows a prompt's session by its text alone, and
+ * keeps the row of a dead session for as long as prompts refer to it. */
+static bool may_compare_sessions(const struct court *court, const struct sim_row *row,
+                                 const struct view *a, const struct view *b)
+{
+    bool is_any_old = a->machine->version != SIM_13_25_3 || b->machine->version != SIM_13_25_3;
+    bool is_dead = row->session >= 0 && court->world->ledger->rows[row->session].is_deleted;
+
+    return row->table != SIM_SESSION && row->made == 1 &&
+           !(is_any_old && (row->table == SIM_PROMPT || is_dead));
+}
+
 /* Registers and sessions of one row, as two machines have them. */
 static void check_equal(struct court *court, int index, const struct view *view)
 {
@@ -412,9 +424,7 @@ static void check_equal(struct court *court, int index, const struct view *view)
             sim_bad(world, "%s differs: at %s%s, at %s%s", describe(world, index, text),
                     view->machine->name, ours, other->machine->name, theirs);
         }
-        if (row->table != SIM_SESSION && row->made == 1 && strcmp(a->session, b->session) != 0 &&
-            (row->table != SIM_PROMPT ||
-             (view->machine->version == SIM_13_25_3 && other->machine->version == SIM_13_25_3))) {
+        if (may_compare_sessions(court, row, view, other) && strcmp(a->session, b->session) != 0) {
             sim_bad(world, "%s hangs on '%s' at %s and on '%s' at %s", describe(world, index, text),
                     a->session, view->machine->name, b->session, other->machine->name);
         }

@@ -296,7 +296,7 @@ static void set_clock(struct sim_machine *machine, struct sim_random *random)
     switch (sim_random_below(random, 6)) {
     case 0: machine->skew_ms = 3600000; break;
     case 1: machine->skew_ms = -3600000; break;
-    case 2: machine->fixed_ms = 86400000; break;      /* 1970 */
+    case 2: machine->fixed_ms = 20000000000; break;   /* 1970 */
     case 3: machine->fixed_ms = 2060000000000; break; /* 2035 */
     default: break;
     }
