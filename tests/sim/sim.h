@@ -177,7 +177,10 @@ struct sim_ledger {
     struct sim_row rows[SIM_ROWS_MAX];
     int16_t buckets[SIM_ROWS_MAX * 2]; /* hash table of row index + 1 */
     size_t stolen_count;
-    char stolen[SIM_STOLEN_MAX][SIM_TEXT_MAX];
+    struct {
+        int row;
+        char value[SIM_TEXT_MAX];
+    } stolen[SIM_STOLEN_MAX];
 };
 
 struct sim_machine;
@@ -196,7 +199,8 @@ void sim_ledger_sent(struct sim_machine *machine); /* ... and all that it captur
 /* Nothing is known any more of what the machine's state knew and had not published. */
 enum sim_loss { SIM_LOSS_DATABASE, SIM_LOSS_STATE };
 void sim_ledger_forget(struct sim_machine *machine, enum sim_loss loss);
-bool sim_ledger_is_stolen(const struct sim_ledger *ledger, const char *value);
+/* Was this value of the row replaced, and the change published? */
+bool sim_ledger_is_stolen(const struct sim_ledger *ledger, int row, const char *value);
 void sim_ledger_release(struct sim_ledger *ledger);
 
 /* ---- machines and their world ---- */

@@ -363,7 +363,7 @@ static void check_stolen(struct court *court, const struct view *view, const str
     }
     for (size_t i = 0; i < info->column_count; i++) {
         if (info->columns[i].is_register && found->cells[i] != NULL &&
-            sim_ledger_is_stolen(court->world->ledger, found->cells[i] + 1)) {
+            sim_ledger_is_stolen(court->world->ledger, found->row, found->cells[i] + 1)) {
             sim_bad(court->world, "%s has a stale %s at %s: %s",
                     describe(court->world, found->row, text), info->columns[i].name,
                     view->machine->name, found->cells[i] + 1);

@@ -295,17 +295,18 @@ void sim_ledger_sent(struct sim_machine *machine)
         } else if (!pending->is_change) {
             ledger->rows[pending->row].is_dead = true;
         } else if (ledger->stolen_count < SIM_STOLEN_MAX) {
-            (void)snprintf(ledger->stolen[ledger->stolen_count++], SIM_TEXT_MAX, "%s",
+            ledger->stolen[ledger->stolen_count].row = pending->row;
+            (void)snprintf(ledger->stolen[ledger->stolen_count++].value, SIM_TEXT_MAX, "%s",
                            pending->old_value);
         }
     }
     machine->pending_count = kept;
 }
 
-bool sim_ledger_is_stolen(const struct sim_ledger *ledger, const char *value)
+bool sim_ledger_is_stolen(const struct sim_ledger *ledger, int row, const char *value)
 {
     for (size_t i = 0; i < ledger->stolen_count; i++) {
-        if (strcmp(ledger->stolen[i], value) == 0) {
+        if (ledger->stolen[i].row == row && strcmp(ledger->stolen[i].value, value) == 0) {
             return true;
         }
     }

@@ -109,7 +109,8 @@ void sim_signature(const char *error, char out[static SIM_ERROR_TEXT])
     size_t size = 0;
 
     for (const char *at = error; *at != '\0' && size < SIM_ERROR_TEXT - 1; at++) {
-        bool is_machine = at[0] >= 'A' && at[0] <= 'H' && at != error && at[-1] == ' ' &&
+        bool is_machine = at[0] >= 'A' && at[0] <= 'H' && at != error &&
+                          (at[-1] == ' ' || at[-1] == '-') &&
                           (at[1] == '\0' || strchr(" :,(", at[1]) != NULL);
 
         if (*at == '\'') { /* a name or a value */
