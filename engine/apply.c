@@ -6,6 +6,7 @@
 #include "assert.h"
 #include "capture.h"
 #include "conflict.h"
+#include "log.h"
 #include "write.h"
 
 #include <stdio.h>
@@ -13,6 +14,7 @@
 #include <string.h>
 
 #include "banned.h"
+
 
 static const struct mb_value *record_title(int table, const struct mb_record *record)
 {
@@ -52,6 +54,7 @@ int mb_apply_shelve(struct mb_engine *engine, const struct mb_record *record, co
     }
     if (mb_db_changes(engine->state->db) > 0) {
         engine->counts.parked++;
+        mb_log_trace("engine", "event=shelved table=%s why='%s'", record->table, why);
     }
     rc = 0;
 out:

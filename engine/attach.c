@@ -75,8 +75,8 @@ out:
     return rc;
 }
 
-static int note_stub(struct mb_engine *engine, int64_t rowid, const uint8_t id[static MB_ROW_ID_SIZE],
-                     struct mb_error *err)
+int mb_attach_note_stub(struct mb_engine *engine, int64_t rowid,
+                        const uint8_t id[static MB_ROW_ID_SIZE], struct mb_error *err)
 {
     struct mb_stmt *stmt;
 
@@ -116,7 +116,7 @@ static int insert_stub(struct mb_engine *engine, const char *name, const struct 
         return -1;
     }
     rowid = mb_db_last_rowid(engine->live);
-    if ((wish->id != NULL && note_stub(engine, rowid, wish->id, err) != 0) ||
+    if ((wish->id != NULL && mb_attach_note_stub(engine, rowid, wish->id, err) != 0) ||
         mb_sessions_refresh(engine->sessions, rowid, err) != 0) {
         return -1;
     }
@@ -142,12 +142,26 @@ static int parent_by_content(struct mb_engine *engine, const struct mb_attach_wi
                              const struct mb_session **session_out, struct mb_error *err)
 {
     const struct mb_session *session = mb_sessions_by_content(engine->sessions, wish->content);
+    int64_t rowid;
 
     if (session != NULL) {
         *session_out = session;
         return 0;
     }
-    return insert_stub(engine, wish->content, wish, session_out, err);
+    session = wish->id == NULL ? NULL : mb_sessions_by_id(engine->sessions, wish->id);
+    if (session == NULL || !session->is_stub) {
+        return insert_stub(engine, wish->content, wish, session_out, err);
+    }
+    /* Another child made the stub before, without knowing this name: one stub is enough. */
+    rowid = session->rowid;
+    if (mb_attach_set_memory(engine, rowid, wish->content, err) != 0 ||
+        run_text_int(engine, "UPDATE sdk_sessions SET content_session_id = ?1 WHERE id = ?2", wish->content,
+                     rowid, err) != 0 ||
+        mb_sessions_refresh(engine->sessions, rowid, err) != 0) {
+        return -1;
+    }
+    *session_out = mb_sessions_by_rowid(engine->sessions, rowid);
+    return 0;
 }
 
 int mb_attach_parent(struct mb_engine *engine, const struct mb_attach_wish *wish,
@@ -259,7 +273,7 @@ int mb_attach_make_stub(struct mb_engine *engine, const struct mb_session *sessi
                      "UPDATE sdk_sessions SET content_session_id = ?1, custom_title = NULL, "
                      "user_prompt = NULL, status = 'completed' WHERE id = ?2",
                      name, rowid, err) != 0 ||
-        note_stub(engine, rowid, id, err) != 0) {
+        mb_attach_note_stub(engine, rowid, id, err) != 0) {
         goto out;
     }
     rc = mb_sessions_refresh(engine->sessions, rowid, err);

@@ -27,6 +27,10 @@ MB_MUST_USE int mb_attach_parent(struct mb_engine *engine, const struct mb_attac
 MB_MUST_USE int mb_attach_make_stub(struct mb_engine *engine, const struct mb_session *session,
                                     const uint8_t id[static MB_ROW_ID_SIZE], struct mb_error *err);
 
+/* Notes which session a stub row stands for. */
+MB_MUST_USE int mb_attach_note_stub(struct mb_engine *engine, int64_t rowid,
+                                    const uint8_t id[static MB_ROW_ID_SIZE], struct mb_error *err);
+
 MB_MUST_USE int mb_attach_has_children(struct mb_engine *engine, const struct mb_session *session,
                                        bool *has_out, struct mb_error *err);
 

@@ -146,7 +146,8 @@ int mb_live_regs(struct mb_engine *engine, const struct mb_live_row *row, struct
                  struct mb_error *err)
 {
     const struct mb_profile_table *profile = row->schema->profile;
-    struct mb_version initial = mb_regs_initial(row->created);
+    /* A session's start is a register itself, so it cannot date the others. */
+    struct mb_version initial = mb_regs_initial(row->table == MB_TABLE_SESSIONS ? 0 : row->created);
 
     mb_regs_init(regs_out);
     for (size_t i = 0; profile->registers[i].name != NULL; i++) {

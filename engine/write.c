@@ -332,22 +332,33 @@ static void refuse(struct mb_error *err, const char *why)
     (void)mb_error_set(err, MB_ERR_SCHEMA, "%s", why);
 }
 
-/* The stub whose place a true session takes: the one that stands for it, or one named as it was named at its origin, or
- * one that an old schema's prompt made under its content id. */
-static const struct mb_session *find_stub(struct mb_engine *engine, const struct mb_record *record,
-                                          const uint8_t id[static MB_ROW_ID_SIZE], const char *content)
+/* The stub whose place a true session takes: one that an old schema's prompt made under its content id (which is UNIQUE), or
+ * one that stands for it, or one named as the session was named at its origin. Where there are several, the others
+ * are noted to stand for it, and tidied later. */
+static int find_stub(struct mb_engine *engine, const struct mb_record *record,
+                     const uint8_t id[static MB_ROW_ID_SIZE], const char *content,
+                     const struct mb_session **stub_out, struct mb_error *err)
 {
-    const struct mb_session *stub = mb_sessions_by_id(engine->sessions, id);
+    const struct mb_session *by_content = mb_sessions_by_content(engine->sessions, content);
+    const struct mb_session *by_id = mb_sessions_by_id(engine->sessions, id);
+    const struct mb_session *by_memory =
+        record->orphan == NULL ? NULL : mb_sessions_by_memory(engine->sessions, record->orphan);
+    bool content_is_ours = by_content != NULL && by_content->is_stub;
+    bool memory_is_ours = by_memory != NULL && by_memory->is_stub && !by_memory->has_id;
 
-    if (stub != NULL && stub->is_stub) {
-        return stub;
+    *stub_out = content_is_ours                    ? by_content
+                : by_id != NULL && by_id->is_stub ? by_id
+                : memory_is_ours                   ? by_memory
+                                                   : NULL;
+    if (memory_is_ours && *stub_out != by_memory) {
+        int64_t rowid = (*stub_out)->rowid;
+        if (mb_attach_note_stub(engine, by_memory->rowid, id, err) != 0 ||
+            mb_sessions_refresh(engine->sessions, by_memory->rowid, err) != 0) {
+            return -1;
+        }
+        *stub_out = mb_sessions_by_rowid(engine->sessions, rowid);
     }
-    stub = record->orphan == NULL ? NULL : mb_sessions_by_memory(engine->sessions, record->orphan);
-    if (stub != NULL && stub->is_stub && !stub->has_id) {
-        return stub;
-    }
-    stub = mb_sessions_by_content(engine->sessions, content);
-    return stub != NULL && stub->is_stub && !stub->has_id ? stub : NULL;
+    return 0;
 }
 
 static int take_stub_place(struct mb_engine *engine, const struct mb_session *stub,
@@ -394,7 +405,10 @@ static int insert_session(struct mb_engine *engine, const struct mb_record *reco
 
     MB_ASSERT(content_value != NULL);
     content = mb_alloc_text_n((const char *)content_value->data, content_value->size);
-    stub = find_stub(engine, record, known->id, content);
+    if (find_stub(engine, record, known->id, content, &stub, err) != 0) {
+        free(content);
+        return -1;
+    }
     if (stub != NULL) {
         known->local = stub->rowid;
         rc = take_stub_place(engine, stub, record, content, list, err);
@@ -436,6 +450,57 @@ static int insert_child(struct mb_engine *engine, const struct mb_record *record
         return -1;
     }
     known->local = mb_db_last_rowid(engine->live);
+    return 0;
+}
+
+/* A row that is refused must leave nothing behind: neither a stub made for it nor a name that was changed. */
+static int savepoint(struct mb_engine *engine, struct mb_error *err)
+{
+    if (mb_db_exec(engine->live, "SAVEPOINT one_row", err) != 0) {
+        return -1;
+    }
+    return mb_db_exec(engine->state->db, "SAVEPOINT one_row", err);
+}
+
+static int keep_savepoint(struct mb_engine *engine, struct mb_error *err)
+{
+    if (mb_db_exec(engine->live, "RELEASE one_row", err) != 0) {
+        return -1;
+    }
+    return mb_db_exec(engine->state->db, "RELEASE one_row", err);
+}
+
+static int undo_savepoint(struct mb_engine *engine, struct mb_error *err)
+{
+    struct mb_sessions *sessions = NULL;
+
+    if (mb_db_exec(engine->live, "ROLLBACK TO one_row; RELEASE one_row", err) != 0 ||
+        mb_db_exec(engine->state->db, "ROLLBACK TO one_row; RELEASE one_row", err) != 0 ||
+        mb_sessions_load(engine->live, engine->schema, engine->state, &sessions, err) != 0) {
+        return -1;
+    }
+    mb_sessions_free(engine->sessions);
+    engine->sessions = sessions;
+    return 0;
+}
+
+/* Ends the row's savepoint. A constraint's refusal is no failure: *err then keeps its reason. */
+static int end_savepoint(struct mb_engine *engine, int rc, enum mb_write_result *result_out,
+                         struct mb_error *err)
+{
+    struct mb_error later;
+
+    if (rc == 0) {
+        return keep_savepoint(engine, err);
+    }
+    if (!mb_db_failed_constraint(engine->live) || err->code != MB_ERR_FAILED) {
+        return -1;
+    }
+    *result_out = MB_WRITE_REFUSED;
+    if (undo_savepoint(engine, &later) != 0) {
+        *err = later;
+        return -1;
+    }
     return 0;
 }
 
@@ -482,20 +547,23 @@ int mb_write_insert(struct mb_engine *engine, const struct mb_record *record, st
     if (!is_representable(engine, record, known->table, err)) {
         return 0;
     }
+    if (savepoint(engine, err) != 0) {
+        return -1;
+    }
+    *result_out = MB_WRITE_DONE;
     list = mb_alloc_zeroed(1, sizeof(*list));
     add_content(table, record, known, list);
     rc = known->table == MB_TABLE_SESSIONS ? insert_session(engine, record, known, list, err)
                                            : insert_child(engine, record, known, table, list, err);
     free(list);
-    if (rc != 0) {
-        return mb_db_failed_constraint(engine->live) && err->code == MB_ERR_FAILED ? 0 : -1;
-    }
-    known->has_local = true;
-    if (keep_extra(engine, record, table, err) != 0 || read_twin(engine, known, err) != 0) {
+    if (end_savepoint(engine, rc, result_out, err) != 0) {
         return -1;
     }
-    *result_out = MB_WRITE_DONE;
-    return 0;
+    if (*result_out == MB_WRITE_REFUSED) {
+        return 0;
+    }
+    known->has_local = true;
+    return keep_extra(engine, record, table, err) != 0 ? -1 : read_twin(engine, known, err);
 }
 
 static int add_changed_link(struct mb_engine *engine, const struct mb_live_row *row,
@@ -574,23 +642,18 @@ int mb_write_registers(struct mb_engine *engine, struct mb_state_row *known, con
         goto out; /* gone: the next capture sees it */
     }
     rc = -1;
-    if (mb_live_regs(engine, row, &local, err) != 0 ||
-        choose_registers(engine, row, &local, known, list, &first_name, err) != 0) {
+    if (mb_live_regs(engine, row, &local, err) != 0 || savepoint(engine, err) != 0) {
         goto out;
     }
-    if (list->count == 0) {
-        rc = 0;
+    rc = choose_registers(engine, row, &local, known, list, &first_name, err);
+    if (rc == 0 && list->count > 0) {
+        *result_out = MB_WRITE_DONE;
+        rc = update(engine, row->schema->profile->name, known->local, list, err);
+    }
+    rc = end_savepoint(engine, rc, result_out, err);
+    if (rc != 0 || *result_out != MB_WRITE_DONE) {
         goto out;
     }
-    rc = update(engine, row->schema->profile->name, known->local, list, err);
-    if (rc != 0) {
-        if (mb_db_failed_constraint(engine->live) && err->code == MB_ERR_FAILED) {
-            *result_out = MB_WRITE_REFUSED;
-            rc = 0;
-        }
-        goto out;
-    }
-    *result_out = MB_WRITE_DONE;
     (void)snprintf(why, sizeof(why), "%s changed on %s", first_name, source);
     mb_core_change(engine, MB_CHANGE_UPDATE, known->table, known->id, mb_live_title(row), why);
     if (known->table == MB_TABLE_SESSIONS) {

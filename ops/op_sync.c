@@ -42,10 +42,14 @@ static int run_both(struct mb_session *session, struct mb_report *report, struct
         }
         add_failure(pull, &pull_error);
         mb_render_add(&report->text, MB_MARK_WARN "Pull: not possible now." MB_MARK_END "\n");
+    } else {
+        mb_error_init(&pull_error); /* an error object says nothing after a success */
     }
     if (mb_transfer_push(session, &options, push, report, &push_error) != 0) {
         add_failure(push, &push_error);
         mb_render_add(&report->text, MB_MARK_BAD "Push: failed." MB_MARK_END "\n");
+    } else {
+        mb_error_init(&push_error); /* an error object says nothing after a success */
     }
     mb_report_add_problem(report, &push_error);
     /* A push that is queued says why, and what to do; the pull failed for the same reason. */
