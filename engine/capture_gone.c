@@ -152,7 +152,7 @@ static int take_twins(struct mb_capture *capture, struct gone_list *list, struct
             if (mb_state_row_find(engine->state, list->items[i].row.id, &row, err) != 1) {
                 goto out;
             }
-            has_twin = row.twin != 0 && bsearch(&row.twin, twins, twin_count, sizeof(*twins),
+            has_twin = row.twin != 0 && twin_count > 0 && bsearch(&row.twin, twins, twin_count, sizeof(*twins),
                                                 compare_twins) != NULL;
             mb_regs_release(&row.regs);
         }

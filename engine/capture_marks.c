@@ -222,7 +222,7 @@ int mb_capture_marks_table_unchanged(struct mb_capture *capture, int table, bool
     int64_t mark, mark_now;
 
     *unchanged_out = false;
-    if (capture->options.is_forced || !capture->is_quiet_sessions ||
+    if (capture->options.is_forced || capture->options.accept_deletes || !capture->is_quiet_sessions ||
         !capture->engine->schema->tables[table].has_fts) {
         return 0;
     }

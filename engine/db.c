@@ -22,7 +22,7 @@
 struct mb_stmt {
     struct mb_db *db;
     sqlite3_stmt *handle;
-    const char *sql;
+    char *sql;
     struct mb_stmt *next; /* in the connection's cache */
     bool is_stepping;
 };
@@ -155,8 +155,7 @@ void mb_db_close(struct mb_db *db)
     while (db->cache != NULL) {
         struct mb_stmt *stmt = db->cache;
         db->cache = stmt->next;
-        (void)sqlite3_finalize(stmt->handle);
-        free(stmt);
+        mb_db_finalize(stmt);
     }
     (void)sqlite3_close_v2(db->handle);
     free(db->name);
@@ -222,7 +221,7 @@ int mb_db_prepare(struct mb_db *db, const char *sql, struct mb_stmt **stmt_out, 
     stmt = mb_alloc_zeroed(1, sizeof(*stmt));
     stmt->db = db;
     stmt->handle = handle;
-    stmt->sql = sql;
+    stmt->sql = mb_alloc_text(sql);
     *stmt_out = stmt;
     return 0;
 }
@@ -231,6 +230,7 @@ void mb_db_finalize(struct mb_stmt *stmt)
 {
     if (stmt != NULL) {
         (void)sqlite3_finalize(stmt->handle);
+        free(stmt->sql);
         free(stmt);
     }
 }
@@ -240,7 +240,7 @@ int mb_db_query(struct mb_db *db, const char *sql, struct mb_stmt **stmt_out, st
     struct mb_stmt **link = &db->cache;
 
     for (struct mb_stmt *stmt = db->cache; stmt != NULL; link = &stmt->next, stmt = stmt->next) {
-        if (stmt->sql == sql || strcmp(stmt->sql, sql) == 0) {
+        if (strcmp(stmt->sql, sql) == 0) {
             MB_ASSERT(!stmt->is_stepping);
             *link = stmt->next; /* to the front: what is used often is found soon */
             stmt->next = db->cache;

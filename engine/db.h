@@ -6,9 +6,8 @@
  * SQLite, as much of it as we need: a connection, cached statements, binding and reading by type, errors as
  * sentences. db.c and db_*.c are the only files that include <sqlite3.h>.
  *
- * A statement comes from mb_db_query() by its SQL text, reset and unbound; it stays cached in the connection, so
- * the text must be a string that lives as long as the connection and a statement must not be used by two loops at
- * once (asserted: a statement that is still stepping is not handed out again). Loops over rows end with a step that
+ * A statement comes from mb_db_query() by its SQL text, reset and unbound; it stays cached in the connection, so it
+ * must not be used by two loops at once (asserted: a statement that is still stepping is not handed out again). Loops over rows end with a step that
  * gives 0 or -1, or with mb_db_reset().
  *
  * Errors: MB_ERR_BUSY (another program holds the write lock beyond the busy timeout), MB_ERR_NO_SPACE, MB_ERR_CORRUPT
