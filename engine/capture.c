@@ -194,7 +194,7 @@ int mb_capture_run(struct mb_engine *engine, const struct mb_capture_options *op
     if (version == engine->live_version && !options->accept_deletes && !options->is_forced) {
         return 0; /* nobody but us has written since the last capture */
     }
-    if (engine->live_version != -1 && mb_core_reload(engine, err) != 0) {
+    if (mb_core_reload(engine, err) != 0) {
         return -1;
     }
     if (capture_all(&capture, err) != 0 || mb_capture_note_marks(engine, err) != 0) {

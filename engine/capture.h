@@ -75,6 +75,10 @@ MB_MUST_USE int mb_capture_regs_scan(struct mb_capture *capture, int table, stru
 MB_MUST_USE int mb_capture_regs_row(struct mb_engine *engine, const struct mb_live_row *row,
                                     struct mb_state_row *known, struct mb_error *err);
 
+/* In old schemas a prompt names its session by content id alone, which may be another platform's: what is known stands. */
+bool mb_capture_regs_is_fixed(const struct mb_live_row *row, const struct mb_profile_register *profile,
+                              const struct mb_reg *kept);
+
 /* capture_gone.c: mapped rows that are gone. */
 MB_MUST_USE int mb_capture_gone_all(struct mb_capture *capture, struct mb_error *err);
 

@@ -41,6 +41,13 @@ static void describe(char *out, size_t size, const struct mb_profile_register *p
     (void)snprintf(out, size, "%s: %s -> %s", profile->name, old_text, new_text);
 }
 
+bool mb_capture_regs_is_fixed(const struct mb_live_row *row, const struct mb_profile_register *profile,
+                              const struct mb_reg *kept)
+{
+    return row->schema->links_by_content && profile->kind == MB_REGISTER_SESSION && kept->is_present &&
+           kept->value.type != MB_VALUE_NULL;
+}
+
 /* One register: 1 if it is a change to publish, 0 if not. `known` is brought up to date. *touched tells that it was. */
 static int compare_register(struct mb_engine *engine, const struct mb_live_row *row,
                             const struct mb_profile_register *profile, const struct mb_reg *local,
@@ -53,7 +60,7 @@ static int compare_register(struct mb_engine *engine, const struct mb_live_row *
     bool was_present = kept->is_present;
     char why[160];
 
-    if (!local->is_present) {
+    if (!local->is_present || mb_capture_regs_is_fixed(row, profile, kept)) {
         return 0;
     }
     if (mb_regs_same_value(local, kept)) {
@@ -161,7 +168,7 @@ static bool differs(const struct mb_live_row *row, const struct mb_regs *local,
     for (size_t i = 0; profile->registers[i].name != NULL; i++) {
         const struct mb_reg *mine = &local->items[i];
         const struct mb_reg *kept = &known->regs.items[i];
-        if (!mine->is_present) {
+        if (!mine->is_present || mb_capture_regs_is_fixed(row, &profile->registers[i], kept)) {
             continue;
         }
         if (profile->registers[i].rule == MB_RULE_LONGEST) {

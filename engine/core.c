@@ -22,8 +22,7 @@ int mb_core_open_live(struct mb_engine *engine, struct mb_error *err)
         return 0;
     }
     if (mb_db_open(engine->config.db_path, MB_DB_LIVE, "the database", &engine->live, err) != 0 ||
-        mb_schema_load(engine->live, engine->config.with_tool_uses, &engine->schema, err) != 0 ||
-        mb_sessions_load(engine->live, engine->schema, engine->state, &engine->sessions, err) != 0) {
+        mb_schema_load(engine->live, engine->config.with_tool_uses, &engine->schema, err) != 0) {
         mb_core_close_live(engine);
         return -1;
     }

@@ -39,13 +39,14 @@ struct mb_engine {
     struct mb_state *state;
     struct mb_db *live; /* NULL until mb_core_open_live() */
     struct mb_schema *schema;
-    struct mb_sessions *sessions;
+    struct mb_sessions *sessions; /* as of the last capture, and kept true by our own writes */
     int64_t live_version; /* PRAGMA data_version as of the last capture; -1: none yet */
     struct mb_core_counts counts;
     bool is_rehearsal; /* a dry run on copies: the store is only read */
 };
 
-/* Opens the live database, reads its schema and sessions. Repeating it is fine. Errors of mb_db_open and mb_schema_load. */
+/* Opens the live database and reads its schema. Its sessions are read by the capture, inside a transaction. Repeating it is
+ * fine. Errors of mb_db_open and mb_schema_load. */
 MB_MUST_USE int mb_core_open_live(struct mb_engine *engine, struct mb_error *err);
 void mb_core_close_live(struct mb_engine *engine);
 

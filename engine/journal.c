@@ -308,7 +308,7 @@ int mb_journal_recover(struct mb_engine *engine, struct mb_error *err)
     if (count == 0) {
         return 0;
     }
-    if (is_same_file(engine, &is_same, err) != 0) {
+    if (is_same_file(engine, &is_same, err) != 0 || mb_core_reload(engine, err) != 0) {
         return -1;
     }
     if (is_same) {

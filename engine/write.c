@@ -5,6 +5,7 @@
 #include "alloc.h"
 #include "assert.h"
 #include "attach.h"
+#include "capture.h"
 #include "text.h"
 
 #include <stdio.h>
@@ -395,15 +396,39 @@ static int take_stub_place(struct mb_engine *engine, const struct mb_session *st
     return mb_sessions_refresh(engine->sessions, rowid, err);
 }
 
+/* The session stands in the database though the map does not have it: dead until this record, it was waiting to be removed. */
+static int take_standing(struct mb_engine *engine, const struct mb_session *session,
+                         const struct columns *list, struct mb_error *err)
+{
+    struct mb_stmt *stmt;
+    int64_t rowid = session->rowid;
+
+    if (update(engine, "sdk_sessions", rowid, list, err) != 0 ||
+        mb_db_query(engine->state->db, "DELETE FROM undead WHERE tbl = ?1 AND local = ?2", &stmt, err) != 0) {
+        return -1;
+    }
+    mb_db_bind_int(stmt, 1, MB_TABLE_SESSIONS);
+    mb_db_bind_int(stmt, 2, rowid);
+    if (mb_db_run(stmt, err) != 0) {
+        return -1;
+    }
+    return mb_sessions_refresh(engine->sessions, rowid, err);
+}
+
 static int insert_session(struct mb_engine *engine, const struct mb_record *record,
                           struct mb_state_row *known, struct columns *list, struct mb_error *err)
 {
     const struct mb_value *content_value = find(list, "content_session_id");
+    const struct mb_session *standing = mb_sessions_by_id(engine->sessions, known->id);
     const struct mb_session *stub;
     char *content;
     int rc = -1;
 
     MB_ASSERT(content_value != NULL);
+    if (standing != NULL && !standing->is_stub) {
+        known->local = standing->rowid;
+        return take_standing(engine, standing, list, err);
+    }
     content = mb_alloc_text_n((const char *)content_value->data, content_value->size);
     if (find_stub(engine, record, known->id, content, &stub, err) != 0) {
         free(content);
@@ -603,7 +628,8 @@ static int choose_registers(struct mb_engine *engine, const struct mb_live_row *
         bool is_at_hand = !kept->is_hashed || kept->value.data != NULL;
         kept->is_dirty = false;
         if (!kept->is_present || kept->value.type == MB_VALUE_NULL || mb_regs_same_value(kept, mine) ||
-            !is_at_hand || (profile->registers[i].kind == MB_REGISTER_COLUMN && !mine->is_present) ||
+            !is_at_hand || mb_capture_regs_is_fixed(row, &profile->registers[i], kept) ||
+            (profile->registers[i].kind == MB_REGISTER_COLUMN && !mine->is_present) ||
             (profile->registers[i].rule == MB_RULE_LONGEST &&
              mb_regs_compare(MB_RULE_LONGEST, kept, mine) <= 0)) {
             continue;
