@@ -182,7 +182,7 @@ static int hold(struct mb_engine *engine, const struct gone *item, struct mb_err
     if (mb_db_run(stmt, err) != 0) {
         return -1;
     }
-    mb_core_change(engine, MB_CHANGE_HOLD, item->table, item->row.id, NULL,
+    mb_core_change_captured(engine, MB_CHANGE_HOLD, item->table, item->row.id, NULL,
                    "deleted here with many others: waits for your decision");
     return 0;
 }
@@ -213,7 +213,7 @@ static int bury(struct mb_engine *engine, const struct gone *item, bool is_decid
         mb_state_out(state, &record, err) != 0) {
         goto out;
     }
-    mb_core_change(engine, MB_CHANGE_DELETE, item->table, item->row.id, NULL, "deleted on this machine");
+    mb_core_change_captured(engine, MB_CHANGE_DELETE, item->table, item->row.id, NULL, "deleted on this machine");
     rc = 0;
 out:
     mb_regs_release(&row.regs);

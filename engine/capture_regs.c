@@ -92,7 +92,7 @@ static int compare_register(struct mb_engine *engine, const struct mb_live_row *
         kept->version = mb_state_next_version(engine->state, &parent);
         kept->parent = parent;
     }
-    mb_core_change(engine, MB_CHANGE_UPDATE, row->table, known->id, mb_live_title(row), why);
+    mb_core_change_captured(engine, MB_CHANGE_UPDATE, row->table, known->id, mb_live_title(row), why);
     return local->value.type == MB_VALUE_NULL ? 0 : 1;
 }
 

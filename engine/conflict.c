@@ -138,6 +138,7 @@ int mb_conflict_list(struct mb_engine *engine, mb_engine_conflict_fn on_conflict
         struct mb_engine_conflict conflict;
         char row_hex[2 * MB_ROW_ID_SIZE + 1] = "";
         char machine_hex[MB_MACHINE_ID_HEX_SIZE] = "";
+        uint8_t machine[MB_MACHINE_ID_SIZE] = {0};
         size_t size;
         const uint8_t *blob = mb_db_blob(stmt, 2, &size);
         if (size == MB_ROW_ID_SIZE) {
@@ -146,6 +147,7 @@ int mb_conflict_list(struct mb_engine *engine, mb_engine_conflict_fn on_conflict
         blob = mb_db_blob(stmt, 7, &size);
         if (size == MB_MACHINE_ID_SIZE) {
             mb_digest_hex(blob, size, machine_hex);
+            memcpy(machine, blob, size);
         }
         memset(&conflict, 0, sizeof(conflict));
         conflict.id = mb_db_int(stmt, 0);
@@ -155,7 +157,10 @@ int mb_conflict_list(struct mb_engine *engine, mb_engine_conflict_fn on_conflict
         conflict.column = mb_db_text(stmt, 4);
         conflict.kept_value = mb_db_text(stmt, 5);
         conflict.other_value = mb_db_text(stmt, 6);
-        conflict.other_machine = mb_db_is_null(stmt, 9) ? machine_hex : mb_db_text(stmt, 9);
+        conflict.other_machine = memcmp(machine, engine->state->machine, MB_MACHINE_ID_SIZE) == 0
+                                     ? engine->env->host_name
+                                 : mb_db_is_null(stmt, 9) ? machine_hex
+                                                          : mb_db_text(stmt, 9);
         conflict.time_ms = mb_db_int(stmt, 8);
         if (on_conflict(context, &conflict, err) != 0) {
             mb_db_reset(stmt);

@@ -90,11 +90,6 @@ void mb_core_progress(const struct mb_engine *engine, enum mb_engine_phase phase
     }
 }
 
-bool mb_core_is_explaining(const struct mb_engine *engine)
-{
-    return engine->config.on_change != NULL;
-}
-
 void mb_core_change(const struct mb_engine *engine, enum mb_change_kind kind, int table,
                     const uint8_t id[static MB_ROW_ID_SIZE], const struct mb_value *title, const char *why)
 {
@@ -111,6 +106,15 @@ void mb_core_change(const struct mb_engine *engine, enum mb_change_kind kind, in
         mb_text_clean(shown, sizeof(shown), (const char *)title->data, title->size);
     }
     engine->config.on_change(engine->config.callback_context, &change);
+}
+
+void mb_core_change_captured(const struct mb_engine *engine, enum mb_change_kind kind, int table,
+                             const uint8_t id[static MB_ROW_ID_SIZE], const struct mb_value *title,
+                             const char *why)
+{
+    if (engine->tells_captured) {
+        mb_core_change(engine, kind, table, id, title, why);
+    }
 }
 
 int mb_core_delete_bound(struct mb_engine *engine, int64_t *bound_out, struct mb_error *err)

@@ -42,6 +42,7 @@ struct mb_engine {
     struct mb_sessions *sessions; /* as of the last capture, and kept true by our own writes */
     int64_t live_version; /* PRAGMA data_version as of the last capture; -1: none yet */
     struct mb_core_counts counts;
+    bool tells_captured; /* a push explains what was captured, a pull what it merges */
     bool is_rehearsal; /* a dry run on copies: the store is only read */
 };
 
@@ -65,7 +66,10 @@ void mb_core_progress(const struct mb_engine *engine, enum mb_engine_phase phase
 void mb_core_change(const struct mb_engine *engine, enum mb_change_kind kind, int table,
                     const uint8_t id[static MB_ROW_ID_SIZE], const struct mb_value *title,
                     const char *why);
-bool mb_core_is_explaining(const struct mb_engine *engine);
+/* The same for what a capture finds. */
+void mb_core_change_captured(const struct mb_engine *engine, enum mb_change_kind kind, int table,
+                             const uint8_t id[static MB_ROW_ID_SIZE], const struct mb_value *title,
+                             const char *why);
 
 /* How many deletes at once are believed: the larger of 20 rows and 5 % of what is known alive (no-mass-delete). */
 MB_MUST_USE int mb_core_delete_bound(struct mb_engine *engine, int64_t *bound_out, struct mb_error *err);

@@ -366,6 +366,7 @@ int mb_pull_run(struct mb_engine *engine, const struct mb_pull_request *request,
     int rc = -1;
 
     memset(&engine->counts, 0, sizeof(engine->counts));
+    engine->tells_captured = false;
     if (prepare(&pull, err) != 0 || read_heads(&pull, err) != 0 || finish(&pull, err) != 0 ||
         count_held(&pull, err) != 0) {
         goto out;

@@ -31,7 +31,8 @@ int mb_push_count_pending(struct mb_engine *engine, int64_t *records_out, struct
  * clone's, and is read like anybody's. */
 static int become_new(struct mb_engine *engine, struct mb_error *err)
 {
-    static const char sql[] = "INSERT INTO out(records, raw, body) SELECT records, 0, substr(body, 9) FROM sending;"
+    static const char sql[] = "INSERT INTO out(records, raw, deletes, body) "
+                              "SELECT records, 0, deletes, substr(body, 9) FROM sending;"
                               "DELETE FROM sending; DELETE FROM entry; DELETE FROM own_head; DELETE FROM trash";
     struct mb_state *state = engine->state;
 
@@ -171,7 +172,7 @@ static int last_entry(struct mb_engine *engine, int64_t *last_out, uint8_t chain
 }
 
 static int insert_sending(struct mb_engine *engine, const struct mb_buf *segment, int64_t records,
-                          struct mb_error *err)
+                          int64_t deletes, struct mb_error *err)
 {
     struct mb_stmt *stmt;
     uint8_t digest[MB_DIGEST_SIZE];
@@ -187,7 +188,8 @@ static int insert_sending(struct mb_engine *engine, const struct mb_buf *segment
     mb_head_chain(before, last + 1, digest, chain);
     mb_head_segment_name(last + 1, digest, name);
     if (mb_db_query(engine->state->db,
-                    "INSERT INTO sending(seq, name, chain, records, body) VALUES(?1, ?2, ?3, ?4, ?5)", &stmt,
+                    "INSERT INTO sending(seq, name, chain, records, body, deletes) "
+                    "VALUES(?1, ?2, ?3, ?4, ?5, ?6)", &stmt,
                     err) != 0) {
         return -1;
     }
@@ -196,6 +198,7 @@ static int insert_sending(struct mb_engine *engine, const struct mb_buf *segment
     mb_db_bind_blob(stmt, 3, chain, MB_CHAIN_SIZE);
     mb_db_bind_int(stmt, 4, records);
     mb_db_bind_blob(stmt, 5, segment->data, segment->size);
+    mb_db_bind_int(stmt, 6, deletes);
     return mb_db_run(stmt, err);
 }
 
@@ -205,6 +208,7 @@ static int cut_one(struct mb_engine *engine, struct mb_error *err)
     struct mb_stmt *list, *drop;
     struct mb_buf segment;
     int64_t records = 0;
+    int64_t deletes = 0;
     int64_t raw = 0;
     int64_t last_id = 0;
     int step;
@@ -212,7 +216,7 @@ static int cut_one(struct mb_engine *engine, struct mb_error *err)
 
     mb_buf_init(&segment, MB_LIMIT_SEGMENT_BYTES);
     if (mb_pack_append_header(&segment, MB_PACK_SEGMENT, err) != 0 ||
-        mb_db_query(engine->state->db, "SELECT id, records, raw, body FROM out ORDER BY id", &list, err) != 0) {
+        mb_db_query(engine->state->db, "SELECT id, records, raw, body, deletes FROM out ORDER BY id", &list, err) != 0) {
         goto out;
     }
     while ((step = mb_db_step(list, err)) == 1) {
@@ -228,13 +232,14 @@ static int cut_one(struct mb_engine *engine, struct mb_error *err)
             goto out;
         }
         records += mb_db_int(list, 1);
+        deletes += mb_db_int(list, 4);
         last_id = mb_db_int(list, 0);
     }
     if (step < 0 || last_id == 0) {
         rc = step < 0 ? -1 : 0;
         goto out;
     }
-    if (insert_sending(engine, &segment, records, err) != 0 ||
+    if (insert_sending(engine, &segment, records, deletes, err) != 0 ||
         mb_db_query(engine->state->db, "DELETE FROM out WHERE id <= ?1", &drop, err) != 0) {
         goto out;
     }
@@ -374,12 +379,15 @@ static int send_all(struct mb_engine *engine, bool again, struct mb_push_report 
         }
         if (sending > 0) {
             int64_t records = 0;
+            int64_t deletes = 0;
             if (mb_db_scalar(engine->state->db, "SELECT sum(records) FROM sending", 0, &records, err) != 0 ||
+                mb_db_scalar(engine->state->db, "SELECT sum(deletes) FROM sending", 0, &deletes, err) != 0 ||
                 put_segments(engine, err) != 0 || mb_push_head_put(engine, true, err) != 0 ||
                 mark_done(engine, err) != 0) {
                 return -1;
             }
             report->rows_sent += records;
+            report->deletes_sent += deletes;
             report->outcome = MB_OUTCOME_DONE;
             again = false;
             continue;
@@ -429,23 +437,22 @@ static int send_to_store(struct mb_engine *engine, const struct mb_push_request 
 int mb_push_run(struct mb_engine *engine, const struct mb_push_request *request,
                 struct mb_push_report *report, struct mb_error *err)
 {
-    int64_t deletes_before = 0;
-    int64_t deletes_after = 0;
-
+    engine->tells_captured = true;
     report->outcome = MB_OUTCOME_NOTHING;
     if (check_computer(engine, err) != 0 ||
-        mb_db_scalar(engine->state->db, "SELECT count(*) FROM tomb", 0, &deletes_before, err) != 0 ||
         mb_merge_capture(engine, request->accept_deletes, err) != 0 ||
-        mb_db_scalar(engine->state->db, "SELECT count(*) FROM tomb", 0, &deletes_after, err) != 0 ||
         mb_db_scalar(engine->state->db, "SELECT count(*) FROM held_out", 0, &report->deletes_held, err) != 0) {
         return -1;
     }
-    report->deletes_sent = deletes_after - deletes_before;
     if (engine->is_rehearsal) {
         if (request->is_full && publish_all(engine, err) != 0) {
             return -1;
         }
-        if (mb_push_count_pending(engine, &report->rows_sent, err) != 0) {
+        if (mb_push_count_pending(engine, &report->rows_sent, err) != 0 ||
+            mb_db_scalar(engine->state->db,
+                         "SELECT (SELECT coalesce(sum(deletes), 0) FROM out) + "
+                         "(SELECT coalesce(sum(deletes), 0) FROM sending)",
+                         0, &report->deletes_sent, err) != 0) {
             return -1;
         }
         report->outcome = report->rows_sent > 0 ? MB_OUTCOME_DONE : MB_OUTCOME_NOTHING;

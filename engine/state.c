@@ -43,9 +43,9 @@ static const char schema[] =
     "CREATE TABLE held_in(id BLOB PRIMARY KEY, record BLOB NOT NULL) WITHOUT ROWID;"
     /* outbox: blocks of records (zstd frames); segments cut from them, being sent */
     "CREATE TABLE out(id INTEGER PRIMARY KEY AUTOINCREMENT, records INTEGER NOT NULL, raw INTEGER NOT NULL,"
-    " body BLOB NOT NULL);"
+    " deletes INTEGER NOT NULL, body BLOB NOT NULL);"
     "CREATE TABLE sending(seq INTEGER PRIMARY KEY, name TEXT NOT NULL, chain BLOB NOT NULL,"
-    " records INTEGER NOT NULL, body BLOB NOT NULL);"
+    " records INTEGER NOT NULL, deletes INTEGER NOT NULL, body BLOB NOT NULL);"
     "CREATE TABLE unsent(id BLOB PRIMARY KEY) WITHOUT ROWID;"
     /* our stream: its segments, heads and what is to be deleted after the grace time */
     "CREATE TABLE entry(last INTEGER PRIMARY KEY, first INTEGER NOT NULL, chain BLOB NOT NULL,"
@@ -106,6 +106,7 @@ static int load(struct mb_state *state, struct mb_error *err)
     state->is_changed = false;
     mb_buf_clear(&state->out_lines);
     state->out_count = 0;
+    state->out_deletes = 0;
     rc = 0;
 out:
     free(machine);
@@ -201,16 +202,18 @@ static int flush_out(struct mb_state *state, struct mb_error *err)
     }
     mb_buf_init(&frame, MB_LIMIT_SEGMENT_RAW_BYTES);
     if (mb_pack_append_frame(&frame, state->out_lines.data, state->out_lines.size, err) != 0 ||
-        mb_db_query(state->db, "INSERT INTO out(records, raw, body) VALUES(?1, ?2, ?3)", &stmt, err) != 0) {
+        mb_db_query(state->db, "INSERT INTO out(records, raw, body, deletes) VALUES(?1, ?2, ?3, ?4)", &stmt, err) != 0) {
         goto out;
     }
     mb_db_bind_int(stmt, 1, state->out_count);
     mb_db_bind_int(stmt, 2, (int64_t)state->out_lines.size);
     mb_db_bind_blob(stmt, 3, frame.data, frame.size);
+    mb_db_bind_int(stmt, 4, state->out_deletes);
     rc = mb_db_run(stmt, err);
     if (rc == 0) {
         mb_buf_clear(&state->out_lines);
         state->out_count = 0;
+        state->out_deletes = 0;
     }
 out:
     mb_buf_release(&frame);
@@ -358,6 +361,7 @@ int mb_state_out(struct mb_state *state, const struct mb_record *record, struct 
         return -1;
     }
     state->out_count++;
+    state->out_deletes += record->kind == MB_RECORD_DELETE ? 1 : 0;
     return state->out_lines.size >= MB_OUTBOX_RAW_TARGET ? flush_out(state, err) : 0;
 }
 

@@ -23,6 +23,7 @@ struct mb_state {
     uint64_t digest[2];         /* sum modulo 2^128 over all rows known alive; high word first */
     struct mb_buf out_lines;    /* records of the open block of the outbox */
     int64_t out_count;
+    int64_t out_deletes;        /* tombstones among them */
     bool is_changed;            /* hlc or digest differ from the file */
 };
 

@@ -106,6 +106,7 @@ int mb_session_open(struct mb_context *ctx, enum mb_session_kind kind, struct mb
     config.state_dir = session->state_folder;
     config.backup_dir = ctx->places.backup_folder;
     config.store = session->store;
+    config.store_name = ctx->places.store;
     config.store_counts = session->store != NULL ? &session->counts : NULL;
     config.env = ctx->env;
     config.program = program;
