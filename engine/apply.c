@@ -15,7 +15,6 @@
 
 #include "banned.h"
 
-
 static const struct mb_value *record_title(int table, const struct mb_record *record)
 {
     const struct mb_profile_table *profile = &mb_profile_tables[table];
@@ -23,7 +22,9 @@ static const struct mb_value *record_title(int table, const struct mb_record *re
     for (size_t i = 0; profile->title[i] != NULL; i++) {
         const struct mb_column *column = mb_record_column(record, profile->title[i]);
         const struct mb_register *reg = mb_record_register(record, profile->title[i]);
-        const struct mb_value *value = column != NULL ? &column->value : reg != NULL ? &reg->value : NULL;
+        const struct mb_value *value = column != NULL ? &column->value
+                                       : reg != NULL  ? &reg->value
+                                                      : NULL;
         if (value != NULL && value->type == MB_VALUE_TEXT && value->size > 0) {
             return value;
         }
@@ -41,8 +42,8 @@ int mb_apply_shelve(struct mb_engine *engine, const struct mb_record *record, co
     mb_buf_init(&line, MB_LIMIT_RECORD_BYTES);
     if (mb_record_encode(record, &line, err) != 0 ||
         mb_db_query(engine->state->db,
-                    "INSERT OR IGNORE INTO shelf(id, record, tbl, why) VALUES(?1, ?2, ?3, ?4)", &stmt, err) !=
-            0) {
+                    "INSERT OR IGNORE INTO shelf(id, record, tbl, why) VALUES(?1, ?2, ?3, ?4)",
+                    &stmt, err) != 0) {
         goto out;
     }
     mb_db_bind_blob(stmt, 1, record->row_id, MB_ROW_ID_SIZE);
@@ -62,7 +63,8 @@ out:
     return rc;
 }
 
-static int unshelve(struct mb_engine *engine, const uint8_t id[static MB_ROW_ID_SIZE], struct mb_error *err)
+static int unshelve(struct mb_engine *engine, const uint8_t id[static MB_ROW_ID_SIZE],
+                    struct mb_error *err)
 {
     struct mb_stmt *stmt;
 
@@ -106,15 +108,17 @@ static int apply_delete(const struct mb_apply *apply, int table, const struct mb
         return -1;
     }
     if (found == 0) {
-        return mb_state_tomb_put(state, record->row_id, table, &record->version, record->is_decided, err);
+        return mb_state_tomb_put(state, record->row_id, table, &record->version, record->is_decided,
+                                 err);
     }
-    if (table == MB_TABLE_SESSIONS && mb_record_version_compare(&known.born, &record->version) > 0) {
+    if (table == MB_TABLE_SESSIONS &&
+        mb_record_version_compare(&known.born, &record->version) > 0) {
         rc = 0; /* made again after this tombstone: it lives */
         goto out;
     }
     if (is_in(engine, "SELECT 1 FROM unsent WHERE id = ?1", record->row_id, &is_unsent, err) != 0 ||
-        (is_unsent && mb_conflict_of_deleted(engine, table, record->row_id, &known.regs, state->machine,
-                                             err) != 0)) {
+        (is_unsent && mb_conflict_of_deleted(engine, table, record->row_id, &known.regs,
+                                             state->machine, err) != 0)) {
         goto out;
     }
     if (table == MB_TABLE_SESSIONS &&
@@ -151,8 +155,8 @@ static int insert_known(const struct mb_apply *apply, const struct mb_record *re
         return -1;
     }
     if (result == MB_WRITE_REFUSED) {
-        mb_core_change(engine, MB_CHANGE_PARK, known->table, known->id, record_title(known->table, record),
-                       err->message);
+        mb_core_change(engine, MB_CHANGE_PARK, known->table, known->id,
+                       record_title(known->table, record), err->message);
         if (mb_apply_shelve(engine, record, err->message, err) != 0) {
             return -1;
         }
@@ -168,7 +172,8 @@ static int insert_known(const struct mb_apply *apply, const struct mb_record *re
     return mb_state_row_put(engine->state, known, err);
 }
 
-static int write_known(const struct mb_apply *apply, struct mb_state_row *known, struct mb_error *err)
+static int write_known(const struct mb_apply *apply, struct mb_state_row *known,
+                       struct mb_error *err)
 {
     struct mb_engine *engine = apply->engine;
     enum mb_write_result result;
@@ -182,9 +187,11 @@ static int write_known(const struct mb_apply *apply, struct mb_state_row *known,
     return mb_state_row_put(engine->state, known, err);
 }
 
-/* A record for a row that is dead. True (1) if it makes a session live again; what it says is kept either way. */
+/* A record for a row that is dead. True (1) if it makes a session live again; what it says is kept
+ * either way. */
 static int meet_tomb(const struct mb_apply *apply, int table, const struct mb_record *record,
-                     const struct mb_version *tomb, const struct mb_regs *regs, struct mb_error *err)
+                     const struct mb_version *tomb, const struct mb_regs *regs,
+                     struct mb_error *err)
 {
     struct mb_engine *engine = apply->engine;
 
@@ -224,8 +231,9 @@ static int apply_unknown(const struct mb_apply *apply, int table, const struct m
     known.regs = *regs;
     known.regs.owned = NULL;
     created = mb_record_column(record, mb_profile_tables[table].created_column);
-    known.created = created != NULL && created->value.type == MB_VALUE_INTEGER ? created->value.integer
-                                                                              : record->version.hlc;
+    known.created = created != NULL && created->value.type == MB_VALUE_INTEGER
+                        ? created->value.integer
+                        : record->version.hlc;
     if (mb_state_loose_take(state, record->row_id, &loose, err) >= 0) {
         (void)mb_state_regs_raise(table, &known.regs, &loose);
         rc = insert_known(apply, record, &known, err);
@@ -245,7 +253,8 @@ static int apply_known(const struct mb_apply *apply, const struct mb_record *rec
         return -1;
     }
     is_changed = mb_state_regs_raise(known->table, &known->regs, regs);
-    if (record->kind == MB_RECORD_ROW && mb_record_version_compare(&record->version, &known->born) > 0) {
+    if (record->kind == MB_RECORD_ROW &&
+        mb_record_version_compare(&record->version, &known->born) > 0) {
         known->born = record->version;
         is_changed = true;
     }
@@ -291,12 +300,14 @@ static int apply_row(const struct mb_apply *apply, int table, const struct mb_re
     return rc;
 }
 
-int mb_apply_record(const struct mb_apply *apply, const struct mb_record *record, struct mb_error *err)
+int mb_apply_record(const struct mb_apply *apply, const struct mb_record *record,
+                    struct mb_error *err)
 {
     int table = mb_profile_find(record->table);
 
     if (table < 0) { /* of a newer membridge */
-        return mb_apply_shelve(apply->engine, record, "this membridge does not know the table", err);
+        return mb_apply_shelve(apply->engine, record, "this membridge does not know the table",
+                               err);
     }
     if (record->kind == MB_RECORD_DELETE) {
         return apply_delete(apply, table, record, err);
@@ -306,8 +317,8 @@ int mb_apply_record(const struct mb_apply *apply, const struct mb_record *record
 
 /* ---- plan ---- */
 
-static int capture_target(struct mb_engine *engine, struct mb_state_row *known, struct mb_buf *before,
-                          struct mb_error *err)
+static int capture_target(struct mb_engine *engine, struct mb_state_row *known,
+                          struct mb_buf *before, struct mb_error *err)
 {
     struct mb_live_row *row = mb_alloc(sizeof(*row));
     struct mb_stmt *stmt = NULL;

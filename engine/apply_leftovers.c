@@ -2,9 +2,8 @@
 
 /* What earlier merges and captures left to be done in the live database. */
 
-#include "apply.h"
-
 #include "alloc.h"
+#include "apply.h"
 #include "attach.h"
 #include "write.h"
 
@@ -23,7 +22,8 @@ struct id_list {
     size_t count;
 };
 
-static int read_list(struct mb_engine *engine, const char *sql, struct id_list *list, struct mb_error *err)
+static int read_list(struct mb_engine *engine, const char *sql, struct id_list *list,
+                     struct mb_error *err)
 {
     struct mb_stmt *stmt;
     size_t size;
@@ -44,8 +44,9 @@ static int read_list(struct mb_engine *engine, const char *sql, struct id_list *
 
 static int write_dirty(struct mb_engine *engine, struct id_list *list, struct mb_error *err)
 {
-    if (read_list(engine, "SELECT d.id, r.tbl, r.local FROM dirty AS d JOIN row AS r ON r.id = d.id "
-                          "WHERE r.local IS NOT NULL LIMIT ?1",
+    if (read_list(engine,
+                  "SELECT d.id, r.tbl, r.local FROM dirty AS d JOIN row AS r ON r.id = d.id "
+                  "WHERE r.local IS NOT NULL LIMIT ?1",
                   list, err) != 0) {
         return -1;
     }
@@ -66,7 +67,8 @@ static int write_dirty(struct mb_engine *engine, struct id_list *list, struct mb
             return -1;
         }
     }
-    return mb_db_exec(engine->state->db, "DELETE FROM dirty WHERE id NOT IN (SELECT id FROM row)", err);
+    return mb_db_exec(engine->state->db, "DELETE FROM dirty WHERE id NOT IN (SELECT id FROM row)",
+                      err);
 }
 
 static int remove_undead(struct mb_engine *engine, struct id_list *list, struct mb_error *err)
@@ -78,8 +80,8 @@ static int remove_undead(struct mb_engine *engine, struct id_list *list, struct 
     }
     for (size_t i = 0; i < list->count; i++) {
         if (mb_write_delete(engine, list->tables[i], list->locals[i], list->ids[i], err) != 0 ||
-            mb_db_query(engine->state->db, "DELETE FROM undead WHERE tbl = ?1 AND local = ?2", &stmt, err) !=
-                0) {
+            mb_db_query(engine->state->db, "DELETE FROM undead WHERE tbl = ?1 AND local = ?2",
+                        &stmt, err) != 0) {
             return -1;
         }
         mb_db_bind_int(stmt, 1, list->tables[i]);
@@ -111,7 +113,8 @@ static int apply_line(struct mb_engine *engine, const char *line, size_t size, s
     return rc;
 }
 
-/* Takes what this claude-mem could not hold off the shelf and tries it again, when claude-mem has changed since. */
+/* Takes what this claude-mem could not hold off the shelf and tries it again, when claude-mem has
+ * changed since. */
 static int retry_shelf(struct mb_engine *engine, struct mb_error *err)
 {
     struct mb_stmt *stmt;
@@ -145,7 +148,8 @@ static int retry_shelf(struct mb_engine *engine, struct mb_error *err)
     free(lines);
     engine->counts.parked = parked; /* what stays was counted when it came */
     return step != 0 ? -1
-                     : mb_state_set_int(engine->state, "shelf_schema", (int64_t)engine->schema->fingerprint, err);
+                     : mb_state_set_int(engine->state, "shelf_schema",
+                                        (int64_t)engine->schema->fingerprint, err);
 }
 
 static int write_extra(struct mb_engine *engine, const struct mb_state_row *known, const char *line,
@@ -154,7 +158,8 @@ static int write_extra(struct mb_engine *engine, const struct mb_state_row *know
     struct mb_record record;
     int rc;
 
-    if (mb_record_decode(line, size > 0 && line[size - 1] == '\n' ? size - 1 : size, &record, err) != 0) {
+    if (mb_record_decode(line, size > 0 && line[size - 1] == '\n' ? size - 1 : size, &record,
+                         err) != 0) {
         return -1;
     }
     rc = mb_write_columns(engine, known->table, known->local, &record, err);
@@ -187,7 +192,8 @@ static int fill_extra(struct mb_engine *engine, struct mb_error *err)
         found = mb_state_row_find(engine->state, id, &known, err);
         if (found == 1) {
             const uint8_t *line = mb_db_blob(stmt, 1, &size);
-            int rc = known.has_local ? write_extra(engine, &known, (const char *)line, size, err) : 0;
+            int rc =
+                known.has_local ? write_extra(engine, &known, (const char *)line, size, err) : 0;
             mb_regs_release(&known.regs);
             found = rc;
         }
@@ -197,7 +203,8 @@ static int fill_extra(struct mb_engine *engine, struct mb_error *err)
         }
     }
     return step != 0 ? -1
-                     : mb_state_set_int(engine->state, "extra_schema", (int64_t)engine->schema->fingerprint, err);
+                     : mb_state_set_int(engine->state, "extra_schema",
+                                        (int64_t)engine->schema->fingerprint, err);
 }
 
 int mb_apply_leftovers(struct mb_engine *engine, struct mb_error *err)
@@ -206,7 +213,8 @@ int mb_apply_leftovers(struct mb_engine *engine, struct mb_error *err)
     int rc = -1;
 
     if (write_dirty(engine, list, err) == 0 && remove_undead(engine, list, err) == 0 &&
-        retry_shelf(engine, err) == 0 && fill_extra(engine, err) == 0 && mb_attach_tidy(engine, err) == 0) {
+        retry_shelf(engine, err) == 0 && fill_extra(engine, err) == 0 &&
+        mb_attach_tidy(engine, err) == 0) {
         rc = 0;
     }
     free(list);
@@ -217,10 +225,11 @@ int mb_apply_has_leftovers(struct mb_engine *engine, bool *has_out, struct mb_er
 {
     int64_t count, shelf_schema, extra_schema;
 
-    if (mb_db_scalar(engine->state->db,
-                     "SELECT (SELECT count(*) FROM dirty AS d JOIN row AS r ON r.id = d.id WHERE r.local IS NOT "
-                     "NULL) + (SELECT count(*) FROM undead) + (SELECT count(*) FROM stub)",
-                     0, &count, err) != 0 ||
+    if (mb_db_scalar(
+            engine->state->db,
+            "SELECT (SELECT count(*) FROM dirty AS d JOIN row AS r ON r.id = d.id WHERE r.local IS NOT "
+            "NULL) + (SELECT count(*) FROM undead) + (SELECT count(*) FROM stub)",
+            0, &count, err) != 0 ||
         mb_state_get_int(engine->state, "shelf_schema", 0, &shelf_schema, err) != 0 ||
         mb_state_get_int(engine->state, "extra_schema", 0, &extra_schema, err) != 0) {
         return -1;

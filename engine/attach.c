@@ -26,8 +26,8 @@ static int run_text_int(struct mb_engine *engine, const char *sql, const char *t
     return mb_db_run(stmt, err);
 }
 
-static int run_two_texts(struct mb_engine *engine, const char *sql, const char *first, const char *second,
-                         struct mb_error *err)
+static int run_two_texts(struct mb_engine *engine, const char *sql, const char *first,
+                         const char *second, struct mb_error *err)
 {
     struct mb_stmt *stmt;
 
@@ -48,25 +48,29 @@ static char *stub_name(const uint8_t id[static MB_ROW_ID_SIZE], const char *kind
     return mb_alloc_format("membridge-%s%s", kind, hex);
 }
 
-int mb_attach_set_memory(struct mb_engine *engine, int64_t rowid, const char *memory, struct mb_error *err)
+int mb_attach_set_memory(struct mb_engine *engine, int64_t rowid, const char *memory,
+                         struct mb_error *err)
 {
     const struct mb_session *session = mb_sessions_by_rowid(engine->sessions, rowid);
     char *old = session == NULL ? NULL : mb_alloc_text(session->memory);
     int rc = -1;
 
     MB_ASSERT(session != NULL);
-    /* Where the schema lacks ON UPDATE CASCADE, parent and children are out of step until both are written. */
+    /* Where the schema lacks ON UPDATE CASCADE, parent and children are out of step until both are
+     * written. */
     if (mb_db_exec(engine->live, "PRAGMA defer_foreign_keys=ON", err) != 0 ||
-        run_text_int(engine, "UPDATE sdk_sessions SET memory_session_id = ?1 WHERE id = ?2", memory, rowid,
-                     err) != 0) {
+        run_text_int(engine, "UPDATE sdk_sessions SET memory_session_id = ?1 WHERE id = ?2", memory,
+                     rowid, err) != 0) {
         goto out;
     }
     if (old != NULL &&
-        (run_two_texts(engine, "UPDATE observations SET memory_session_id = ?1 WHERE memory_session_id = ?2",
-                       memory, old, err) != 0 ||
-         run_two_texts(engine,
-                       "UPDATE session_summaries SET memory_session_id = ?1 WHERE memory_session_id = ?2",
-                       memory, old, err) != 0)) {
+        (run_two_texts(
+             engine, "UPDATE observations SET memory_session_id = ?1 WHERE memory_session_id = ?2",
+             memory, old, err) != 0 ||
+         run_two_texts(
+             engine,
+             "UPDATE session_summaries SET memory_session_id = ?1 WHERE memory_session_id = ?2",
+             memory, old, err) != 0)) {
         goto out;
     }
     rc = mb_sessions_refresh(engine->sessions, rowid, err);
@@ -80,8 +84,8 @@ int mb_attach_note_stub(struct mb_engine *engine, int64_t rowid,
 {
     struct mb_stmt *stmt;
 
-    if (mb_db_query(engine->state->db, "INSERT OR REPLACE INTO stub(local, id) VALUES(?1, ?2)", &stmt, err) !=
-        0) {
+    if (mb_db_query(engine->state->db, "INSERT OR REPLACE INTO stub(local, id) VALUES(?1, ?2)",
+                    &stmt, err) != 0) {
         return -1;
     }
     mb_db_bind_int(stmt, 1, rowid);
@@ -90,18 +94,20 @@ int mb_attach_note_stub(struct mb_engine *engine, int64_t rowid,
 }
 
 /* Inserts a stub named `name`; it stands for `id` (or nobody). */
-static int insert_stub(struct mb_engine *engine, const char *name, const struct mb_attach_wish *wish,
-                       const struct mb_session **session_out, struct mb_error *err)
+static int insert_stub(struct mb_engine *engine, const char *name,
+                       const struct mb_attach_wish *wish, const struct mb_session **session_out,
+                       struct mb_error *err)
 {
     struct mb_stmt *stmt;
     char now_text[MB_TEXT_SHORT_MAX];
     int64_t now = mb_core_now(engine);
     int64_t rowid;
 
-    if (mb_db_query(engine->live,
-                    "INSERT INTO sdk_sessions(content_session_id, memory_session_id, project, started_at, "
-                    "started_at_epoch, status) VALUES(?1, ?1, ?2, ?3, ?4, 'completed')",
-                    &stmt, err) != 0) {
+    if (mb_db_query(
+            engine->live,
+            "INSERT INTO sdk_sessions(content_session_id, memory_session_id, project, started_at, "
+            "started_at_epoch, status) VALUES(?1, ?1, ?2, ?3, ?4, 'completed')",
+            &stmt, err) != 0) {
         return -1;
     }
     mb_db_bind_text(stmt, 1, name);
@@ -126,8 +132,9 @@ static int insert_stub(struct mb_engine *engine, const char *name, const struct 
 }
 
 /* A parent by name, made if need be. */
-static int named_parent(struct mb_engine *engine, const char *name, const struct mb_attach_wish *wish,
-                        const struct mb_session **session_out, struct mb_error *err)
+static int named_parent(struct mb_engine *engine, const char *name,
+                        const struct mb_attach_wish *wish, const struct mb_session **session_out,
+                        struct mb_error *err)
 {
     const struct mb_session *session = mb_sessions_by_memory(engine->sessions, name);
 
@@ -155,8 +162,8 @@ static int parent_by_content(struct mb_engine *engine, const struct mb_attach_wi
     /* Another child made the stub before, without knowing this name: one stub is enough. */
     rowid = session->rowid;
     if (mb_attach_set_memory(engine, rowid, wish->content, err) != 0 ||
-        run_text_int(engine, "UPDATE sdk_sessions SET content_session_id = ?1 WHERE id = ?2", wish->content,
-                     rowid, err) != 0 ||
+        run_text_int(engine, "UPDATE sdk_sessions SET content_session_id = ?1 WHERE id = ?2",
+                     wish->content, rowid, err) != 0 ||
         mb_sessions_refresh(engine->sessions, rowid, err) != 0) {
         return -1;
     }
@@ -180,7 +187,8 @@ int mb_attach_parent(struct mb_engine *engine, const struct mb_attach_wish *wish
         if (table->profile->link == MB_LINK_ROWID) {
             return 0;
         }
-        return named_parent(engine, wish->orphan == NULL ? ORPHANS : wish->orphan, wish, session_out, err);
+        return named_parent(engine, wish->orphan == NULL ? ORPHANS : wish->orphan, wish,
+                            session_out, err);
     }
     session = mb_sessions_by_id(engine->sessions, wish->id);
     if (session == NULL) {
@@ -203,8 +211,8 @@ int mb_attach_parent(struct mb_engine *engine, const struct mb_attach_wish *wish
     return 0;
 }
 
-static int exists(struct mb_engine *engine, const char *sql, const char *text, int64_t number, bool *found_out,
-                  struct mb_error *err)
+static int exists(struct mb_engine *engine, const char *sql, const char *text, int64_t number,
+                  bool *found_out, struct mb_error *err)
 {
     struct mb_stmt *stmt;
     int step;
@@ -226,13 +234,13 @@ static int exists(struct mb_engine *engine, const char *sql, const char *text, i
     return step < 0 ? -1 : 0;
 }
 
-int mb_attach_has_children(struct mb_engine *engine, const struct mb_session *session, bool *has_out,
-                           struct mb_error *err)
+int mb_attach_has_children(struct mb_engine *engine, const struct mb_session *session,
+                           bool *has_out, struct mb_error *err)
 {
     *has_out = false;
     if (session->memory != NULL &&
-        (exists(engine, "SELECT 1 FROM observations WHERE memory_session_id = ?1 LIMIT 1", session->memory, 0,
-                has_out, err) != 0 ||
+        (exists(engine, "SELECT 1 FROM observations WHERE memory_session_id = ?1 LIMIT 1",
+                session->memory, 0, has_out, err) != 0 ||
          exists(engine, "SELECT 1 FROM session_summaries WHERE memory_session_id = ?1 LIMIT 1",
                 session->memory, 0, has_out, err) != 0)) {
         return -1;
@@ -241,8 +249,8 @@ int mb_attach_has_children(struct mb_engine *engine, const struct mb_session *se
         return exists(engine, "SELECT 1 FROM user_prompts WHERE content_session_id = ?1 LIMIT 1",
                       session->content, 0, has_out, err);
     }
-    return exists(engine, "SELECT 1 FROM user_prompts WHERE session_db_id = ?1 LIMIT 1", NULL, session->rowid,
-                  has_out, err);
+    return exists(engine, "SELECT 1 FROM user_prompts WHERE session_db_id = ?1 LIMIT 1", NULL,
+                  session->rowid, has_out, err);
 }
 
 int mb_attach_make_stub(struct mb_engine *engine, const struct mb_session *session,
@@ -254,8 +262,8 @@ int mb_attach_make_stub(struct mb_engine *engine, const struct mb_session *sessi
     int rc = -1;
 
     if (engine->schema->tables[MB_TABLE_PROMPTS].links_by_content &&
-        exists(engine, "SELECT 1 FROM user_prompts WHERE content_session_id = ?1 LIMIT 1", session->content, 0,
-               &by_content, err) != 0) {
+        exists(engine, "SELECT 1 FROM user_prompts WHERE content_session_id = ?1 LIMIT 1",
+               session->content, 0, &by_content, err) != 0) {
         return -1;
     }
     if (by_content) { /* old schemas: prompts hold on to the content id, so the memory id follows it */
@@ -282,30 +290,35 @@ out:
     return rc;
 }
 
-/* Moves what hangs on the stub to the true session, row by row where claude-mem's index on hashes objects. */
-static int move_children(struct mb_engine *engine, int64_t stub_rowid, int64_t true_rowid, struct mb_error *err)
+/* Moves what hangs on the stub to the true session, row by row where claude-mem's index on hashes
+ * objects. */
+static int move_children(struct mb_engine *engine, int64_t stub_rowid, int64_t true_rowid,
+                         struct mb_error *err)
 {
     const struct mb_session *stub = mb_sessions_by_rowid(engine->sessions, stub_rowid);
     const struct mb_session *session = mb_sessions_by_rowid(engine->sessions, true_rowid);
     struct mb_stmt *stmt;
 
     if (stub->memory != NULL && session->memory != NULL) {
-        if (run_two_texts(engine,
-                          "UPDATE observations SET memory_session_id = ?1, content_hash = CASE WHEN EXISTS "
-                          "(SELECT 1 FROM observations AS o WHERE o.memory_session_id = ?1 AND o.content_hash "
-                          "= observations.content_hash) THEN lower(hex(randomblob(8))) ELSE content_hash END "
-                          "WHERE memory_session_id = ?2",
-                          session->memory, stub->memory, err) != 0 ||
-            run_two_texts(engine,
-                          "UPDATE session_summaries SET memory_session_id = ?1 WHERE memory_session_id = ?2",
-                          session->memory, stub->memory, err) != 0) {
+        if (run_two_texts(
+                engine,
+                "UPDATE observations SET memory_session_id = ?1, content_hash = CASE WHEN EXISTS "
+                "(SELECT 1 FROM observations AS o WHERE o.memory_session_id = ?1 AND o.content_hash "
+                "= observations.content_hash) THEN lower(hex(randomblob(8))) ELSE content_hash END "
+                "WHERE memory_session_id = ?2",
+                session->memory, stub->memory, err) != 0 ||
+            run_two_texts(
+                engine,
+                "UPDATE session_summaries SET memory_session_id = ?1 WHERE memory_session_id = ?2",
+                session->memory, stub->memory, err) != 0) {
             return -1;
         }
     }
     if (engine->schema->tables[MB_TABLE_PROMPTS].links_by_content) {
         return 0;
     }
-    if (mb_db_query(engine->live, "UPDATE user_prompts SET session_db_id = ?1 WHERE session_db_id = ?2", &stmt,
+    if (mb_db_query(engine->live,
+                    "UPDATE user_prompts SET session_db_id = ?1 WHERE session_db_id = ?2", &stmt,
                     err) != 0) {
         return -1;
     }
@@ -325,8 +338,8 @@ static int forget_stub(struct mb_engine *engine, int64_t rowid, struct mb_error 
     return mb_db_run(stmt, err);
 }
 
-static int tidy_one(struct mb_engine *engine, int64_t rowid, const uint8_t id[static MB_ROW_ID_SIZE],
-                    struct mb_error *err)
+static int tidy_one(struct mb_engine *engine, int64_t rowid,
+                    const uint8_t id[static MB_ROW_ID_SIZE], struct mb_error *err)
 {
     const struct mb_session *stub = mb_sessions_by_rowid(engine->sessions, rowid);
     const struct mb_session *session = mb_sessions_by_id(engine->sessions, id);

@@ -15,7 +15,8 @@
 #define DAY_MS ((int64_t)24 * 3600 * 1000)
 #define STAMP_SIZE 15 /* 20261123T004712 */
 
-/* "2026-11-23T00:47:12Z" without its marks, so that names sort by time and Windows can hold them. */
+/* "2026-11-23T00:47:12Z" without its marks, so that names sort by time and Windows can hold
+ * them. */
 static void make_stamp(char out[static STAMP_SIZE + 1], int64_t time_ms)
 {
     char utc[MB_TEXT_SHORT_MAX];
@@ -46,7 +47,8 @@ static int list_backups(const struct mb_engine *engine, char ***names_out, size_
     if (folder != NULL) {
         const struct dirent *item;
         while ((item = readdir(folder)) != NULL) {
-            if (mb_text_has_prefix(item->d_name, prefix) && mb_text_has_suffix(item->d_name, ".db") &&
+            if (mb_text_has_prefix(item->d_name, prefix) &&
+                mb_text_has_suffix(item->d_name, ".db") &&
                 strlen(item->d_name) > strlen(prefix) + STAMP_SIZE) {
                 names = mb_alloc_resize(names, count + 1, sizeof(*names));
                 names[count++] = mb_alloc_text(item->d_name);
@@ -128,7 +130,9 @@ int mb_backup_if_due(struct mb_engine *engine, const char *why, struct mb_error 
     }
     make_stamp(stamp, now);
     name = mb_alloc_format("%s-%s-%s.db", engine->canonical_id, stamp,
-                           why != NULL ? why : wanted != 0 ? "unusual" : "daily");
+                           why != NULL   ? why
+                           : wanted != 0 ? "unusual"
+                                         : "daily");
     path = mb_file_join(engine->config.backup_dir, name);
     mb_core_progress(engine, MB_PHASE_BACKUP, 0, 0);
     if (mb_file_exists(path)) {

@@ -20,8 +20,10 @@ static int compare_int64(const void *a, const void *b)
     return left < right ? -1 : left > right;
 }
 
-/* All rowids in one pass over the narrowest index, sorted afterwards: ORDER BY would read the whole table. */
-static int read_ids(struct mb_engine *engine, int table, struct mb_capture_scan *scan, struct mb_error *err)
+/* All rowids in one pass over the narrowest index, sorted afterwards: ORDER BY would read the whole
+ * table. */
+static int read_ids(struct mb_engine *engine, int table, struct mb_capture_scan *scan,
+                    struct mb_error *err)
 {
     struct mb_stmt *stmt;
     size_t capacity = 0;
@@ -59,7 +61,8 @@ static void add_gone(struct mb_capture_scan *scan, int64_t local, const uint8_t 
     memcpy(scan->gone[scan->gone_count++].id, id, MB_ROW_ID_SIZE);
 }
 
-/* Walks the database's rowids and the map side by side. The map has rows known alive, and dead ones to be removed. */
+/* Walks the database's rowids and the map side by side. The map has rows known alive, and dead ones
+ * to be removed. */
 static int compare_with_map(struct mb_engine *engine, int table, struct mb_capture_scan *scan,
                             struct mb_error *err)
 {
@@ -121,11 +124,13 @@ static int scan_tables(struct mb_capture *capture, struct mb_error *err)
     return 0;
 }
 
-/* Forgets where rows are, not what they are. What is read again from the store brings back what is missing. */
+/* Forgets where rows are, not what they are. What is read again from the store brings back what is
+ * missing. */
 static int forget_map(struct mb_capture *capture, struct mb_error *err)
 {
-    static const char sql[] = "UPDATE row SET local = NULL WHERE local IS NOT NULL; DELETE FROM undead;"
-                              "DELETE FROM stub; DELETE FROM held_out; DELETE FROM applied; DELETE FROM seen";
+    static const char sql[] =
+        "UPDATE row SET local = NULL WHERE local IS NOT NULL; DELETE FROM undead;"
+        "DELETE FROM stub; DELETE FROM held_out; DELETE FROM applied; DELETE FROM seen";
     struct mb_engine *engine = capture->engine;
 
     mb_log_trace("engine", "event=another-database heal=1");
@@ -139,7 +144,8 @@ static int forget_map(struct mb_capture *capture, struct mb_error *err)
 
 static int find_other(struct mb_capture *capture, struct mb_error *err)
 {
-    for (int table = 0; table < MB_TABLE_COUNT && !capture->is_other && !capture->is_first; table++) {
+    for (int table = 0; table < MB_TABLE_COUNT && !capture->is_other && !capture->is_first;
+         table++) {
         if (mb_capture_rows_reappeared(capture, table, &capture->is_other, err) != 0) {
             return -1;
         }
@@ -162,7 +168,8 @@ static int capture_all(struct mb_capture *capture, struct mb_error *err)
         if (find_other(capture, err) != 0) {
             return -1;
         }
-        if (capture->is_other && (forget_map(capture, err) != 0 || scan_tables(capture, err) != 0)) {
+        if (capture->is_other &&
+            (forget_map(capture, err) != 0 || scan_tables(capture, err) != 0)) {
             return -1;
         }
     }
@@ -181,7 +188,8 @@ static int capture_all(struct mb_capture *capture, struct mb_error *err)
     return mb_capture_gone_all(capture, err);
 }
 
-int mb_capture_run(struct mb_engine *engine, const struct mb_capture_options *options, struct mb_error *err)
+int mb_capture_run(struct mb_engine *engine, const struct mb_capture_options *options,
+                   struct mb_error *err)
 {
     struct mb_capture capture = {engine, *options, false, false, false, false, {{0}}};
     int64_t version = 0;

@@ -3,16 +3,17 @@
 #define MB_CAPTURE_H
 
 /*
- * Capture: what has claude-mem done since we last looked? In truth, the set of local row ids against the map:
- * new = unmapped, deleted = mapped and gone, changed = registers that differ. What it finds goes into the state and the
- * outbox in one transaction of the state (the caller's), under a transaction on the live database (the caller's
- * too), so that both speak of the same moment.
+ * Capture: what has claude-mem done since we last looked? In truth, the set of local row ids
+ * against the map: new = unmapped, deleted = mapped and gone, changed = registers that differ. What
+ * it finds goes into the state and the outbox in one transaction of the state (the caller's), under
+ * a transaction on the live database (the caller's too), so that both speak of the same moment.
  *
- * Marks (the full-text tables' write counters, sqlite_sequence, the connection's data version) only make it cheap; when
- * they do not add up, and every few hours, the truth is looked at.
+ * Marks (the full-text tables' write counters, sqlite_sequence, the connection's data version) only
+ * make it cheap; when they do not add up, and every few hours, the truth is looked at.
  *
- * When the database is another one than before (replaced, restored, in place or not), nothing is captured as a delete and no
- * register as a change: the map is rebuilt by identity and the database is marked to be healed (docs/DESIGN.md).
+ * When the database is another one than before (replaced, restored, in place or not), nothing is
+ * captured as a delete and no register as a change: the map is rebuilt by identity and the database
+ * is marked to be healed (docs/DESIGN.md).
  */
 
 #include "live.h"
@@ -25,7 +26,8 @@ struct mb_capture_options {
 MB_MUST_USE int mb_capture_run(struct mb_engine *engine, const struct mb_capture_options *options,
                                struct mb_error *err);
 
-/* Notes the marks of the live database as they are, after writes of our own in the transaction that is open on it. */
+/* Notes the marks of the live database as they are, after writes of our own in the transaction that
+ * is open on it. */
 MB_MUST_USE int mb_capture_note_marks(struct mb_engine *engine, struct mb_error *err);
 
 /* ---- for the parts of capture, and merge ---- */
@@ -48,20 +50,21 @@ struct mb_capture_scan {
 struct mb_capture {
     struct mb_engine *engine;
     struct mb_capture_options options;
-    bool is_first;    /* this state has never seen a database */
-    bool is_other;    /* another database than before */
-    bool is_migrated; /* claude-mem has upgraded itself since */
+    bool is_first;          /* this state has never seen a database */
+    bool is_other;          /* another database than before */
+    bool is_migrated;       /* claude-mem has upgraded itself since */
     bool is_quiet_sessions; /* no session came, went or changed its names since: references stand */
     struct mb_capture_scan scans[MB_TABLE_COUNT];
 };
 
 /* capture_marks.c: what the database looked like at the last capture. */
 MB_MUST_USE int mb_capture_marks_check(struct mb_capture *capture, struct mb_error *err);
-MB_MUST_USE int mb_capture_marks_table_unchanged(struct mb_capture *capture, int table, bool *unchanged_out,
-                                                 struct mb_error *err);
+MB_MUST_USE int mb_capture_marks_table_unchanged(struct mb_capture *capture, int table,
+                                                 bool *unchanged_out, struct mb_error *err);
 MB_MUST_USE int mb_capture_marks_save(struct mb_engine *engine, struct mb_error *err);
-MB_MUST_USE int mb_capture_marks_sequence(struct mb_engine *engine, int table, int64_t *captured_out,
-                                          int64_t *now_out, struct mb_error *err);
+MB_MUST_USE int mb_capture_marks_sequence(struct mb_engine *engine, int table,
+                                          int64_t *captured_out, int64_t *now_out,
+                                          struct mb_error *err);
 
 /* capture_rows.c: rows that are not mapped. */
 MB_MUST_USE int mb_capture_rows_add(struct mb_capture *capture, int table, struct mb_error *err);
@@ -71,13 +74,15 @@ MB_MUST_USE int mb_capture_rows_reappeared(struct mb_capture *capture, int table
 
 /* capture_regs.c: registers that differ. */
 MB_MUST_USE int mb_capture_regs_scan(struct mb_capture *capture, int table, struct mb_error *err);
-/* The same for one row, whatever the marks say: before a merge writes it. `known` is brought up to date. */
+/* The same for one row, whatever the marks say: before a merge writes it. `known` is brought up to
+ * date. */
 MB_MUST_USE int mb_capture_regs_row(struct mb_engine *engine, const struct mb_live_row *row,
                                     struct mb_state_row *known, struct mb_error *err);
 
-/* In old schemas a prompt names its session by content id alone, which may be another platform's: what is known stands. */
-bool mb_capture_regs_is_fixed(const struct mb_live_row *row, const struct mb_profile_register *profile,
-                              const struct mb_reg *kept);
+/* In old schemas a prompt names its session by content id alone, which may be another platform's:
+ * what is known stands. */
+bool mb_capture_regs_is_fixed(const struct mb_live_row *row,
+                              const struct mb_profile_register *profile, const struct mb_reg *kept);
 
 /* capture_gone.c: mapped rows that are gone. */
 MB_MUST_USE int mb_capture_gone_all(struct mb_capture *capture, struct mb_error *err);

@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: MIT */
 
 /*
- * Mapped rows that are gone. Who removed them decides: claude-mem's own clean-up (no tombstone, not put back), a person
- * (a tombstone), or something that nobody may have meant (a mass delete: held until a person releases it; no-mass-delete).
+ * Mapped rows that are gone. Who removed them decides: claude-mem's own clean-up (no tombstone, not
+ * put back), a person (a tombstone), or something that nobody may have meant (a mass delete: held
+ * until a person releases it; no-mass-delete).
  */
 
-#include "capture.h"
-
 #include "alloc.h"
+#include "capture.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -41,7 +41,8 @@ static int is_held(struct mb_state *state, const uint8_t id[static MB_ROW_ID_SIZ
     return step < 0 ? -1 : 0;
 }
 
-/* A row that vanished under one rowid and stands under another was not deleted: its mapping has moved meanwhile. */
+/* A row that vanished under one rowid and stands under another was not deleted: its mapping has
+ * moved meanwhile. */
 static int collect(struct mb_capture *capture, struct gone_list *list, struct mb_error *err)
 {
     struct mb_state *state = capture->engine->state;
@@ -76,7 +77,8 @@ static int collect(struct mb_capture *capture, struct gone_list *list, struct mb
 }
 
 /* Removed by claude-mem itself: other machines keep theirs, nobody puts it back here. */
-static int suppress(struct mb_state *state, const uint8_t id[static MB_ROW_ID_SIZE], struct mb_error *err)
+static int suppress(struct mb_state *state, const uint8_t id[static MB_ROW_ID_SIZE],
+                    struct mb_error *err)
 {
     struct mb_state_row row;
     int found = mb_state_row_find(state, id, &row, err);
@@ -102,7 +104,8 @@ static int compare_twins(const void *a, const void *b)
 }
 
 /* Twin fingerprints of all observations that stand, sorted. Only read when something vanished. */
-static int read_twins(struct mb_engine *engine, int64_t **twins_out, size_t *count_out, struct mb_error *err)
+static int read_twins(struct mb_engine *engine, int64_t **twins_out, size_t *count_out,
+                      struct mb_error *err)
 {
     struct mb_stmt *stmt = NULL;
     int64_t *twins = NULL;
@@ -110,8 +113,8 @@ static int read_twins(struct mb_engine *engine, int64_t **twins_out, size_t *cou
     size_t capacity = 0;
     int step;
 
-    if (mb_db_prepare(engine->live, engine->schema->tables[MB_TABLE_OBSERVATIONS].sql_light, &stmt, err) !=
-        0) {
+    if (mb_db_prepare(engine->live, engine->schema->tables[MB_TABLE_OBSERVATIONS].sql_light, &stmt,
+                      err) != 0) {
         return -1;
     }
     mb_db_bind_int(stmt, 1, INT64_MIN);
@@ -152,8 +155,8 @@ static int take_twins(struct mb_capture *capture, struct gone_list *list, struct
             if (mb_state_row_find(engine->state, list->items[i].row.id, &row, err) != 1) {
                 goto out;
             }
-            has_twin = row.twin != 0 && twin_count > 0 && bsearch(&row.twin, twins, twin_count, sizeof(*twins),
-                                                compare_twins) != NULL;
+            has_twin = row.twin != 0 && twin_count > 0 &&
+                       bsearch(&row.twin, twins, twin_count, sizeof(*twins), compare_twins) != NULL;
             mb_regs_release(&row.regs);
         }
         if (has_twin) {
@@ -175,7 +178,8 @@ static int hold(struct mb_engine *engine, const struct gone *item, struct mb_err
 {
     struct mb_stmt *stmt;
 
-    if (mb_db_query(engine->state->db, "INSERT OR IGNORE INTO held_out(id) VALUES(?1)", &stmt, err) != 0) {
+    if (mb_db_query(engine->state->db, "INSERT OR IGNORE INTO held_out(id) VALUES(?1)", &stmt,
+                    err) != 0) {
         return -1;
     }
     mb_db_bind_blob(stmt, 1, item->row.id, MB_ROW_ID_SIZE);
@@ -183,11 +187,12 @@ static int hold(struct mb_engine *engine, const struct gone *item, struct mb_err
         return -1;
     }
     mb_core_change_captured(engine, MB_CHANGE_HOLD, item->table, item->row.id, NULL,
-                   "deleted here with many others: waits for your decision");
+                            "deleted here with many others: waits for your decision");
     return 0;
 }
 
-static int bury(struct mb_engine *engine, const struct gone *item, bool is_decided, struct mb_error *err)
+static int bury(struct mb_engine *engine, const struct gone *item, bool is_decided,
+                struct mb_error *err)
 {
     struct mb_state *state = engine->state;
     struct mb_state_row row;
@@ -209,18 +214,21 @@ static int bury(struct mb_engine *engine, const struct gone *item, bool is_decid
         goto out;
     }
     if (mb_state_row_remove(state, item->row.id, err) != 0 ||
-        mb_state_tomb_put(state, item->row.id, item->table, &record.version, is_decided, err) != 0 ||
+        mb_state_tomb_put(state, item->row.id, item->table, &record.version, is_decided, err) !=
+            0 ||
         mb_state_out(state, &record, err) != 0) {
         goto out;
     }
-    mb_core_change_captured(engine, MB_CHANGE_DELETE, item->table, item->row.id, NULL, "deleted on this machine");
+    mb_core_change_captured(engine, MB_CHANGE_DELETE, item->table, item->row.id, NULL,
+                            "deleted on this machine");
     rc = 0;
 out:
     mb_regs_release(&row.regs);
     return rc;
 }
 
-/* What was held and has come back, or is no longer known, is held no more. Tables that were not looked at keep theirs. */
+/* What was held and has come back, or is no longer known, is held no more. Tables that were not
+ * looked at keep theirs. */
 static int release_returned(struct mb_capture *capture, struct mb_error *err)
 {
     struct mb_state *state = capture->engine->state;
@@ -230,9 +238,11 @@ static int release_returned(struct mb_capture *capture, struct mb_error *err)
         if (capture->scans[table].is_skipped) {
             continue;
         }
-        if (mb_db_query(state->db, "DELETE FROM held_out WHERE id IN (SELECT h.id FROM held_out AS h JOIN row AS r ON "
-                        "r.id = h.id WHERE r.tbl = ?1 AND r.suppressed)",
-                        &stmt, err) != 0) {
+        if (mb_db_query(
+                state->db,
+                "DELETE FROM held_out WHERE id IN (SELECT h.id FROM held_out AS h JOIN row AS r ON "
+                "r.id = h.id WHERE r.tbl = ?1 AND r.suppressed)",
+                &stmt, err) != 0) {
             return -1;
         }
         mb_db_bind_int(stmt, 1, table);
@@ -249,7 +259,8 @@ static int release_present(struct mb_capture *capture, struct mb_error *err)
     struct mb_state *state = capture->engine->state;
     int step;
 
-    if (mb_db_query(state->db, "SELECT h.id, r.tbl, r.local FROM held_out AS h JOIN row AS r ON r.id = h.id",
+    if (mb_db_query(state->db,
+                    "SELECT h.id, r.tbl, r.local FROM held_out AS h JOIN row AS r ON r.id = h.id",
                     &list, err) != 0) {
         return -1;
     }
@@ -290,7 +301,8 @@ static int weigh(struct mb_capture *capture, const struct gone_list *list, struc
     if (mb_core_delete_bound(engine, &bound, err) != 0) {
         return -1;
     }
-    /* Held ones are not weighed again when the database has grown; new ones beside them add to the mass. */
+    /* Held ones are not weighed again when the database has grown; new ones beside them add to the
+     * mass. */
     hold_all = !accept && (int64_t)list->count > bound;
     for (size_t i = 0; i < list->count; i++) {
         const struct gone *item = &list->items[i];

@@ -1,13 +1,12 @@
 /* SPDX-License-Identifier: MIT */
 
 /*
- * The marks of a database: what it looked like when it was last captured, in the state's meta table. They tell an
- * unchanged table from a changed one, and our database from another.
+ * The marks of a database: what it looked like when it was last captured, in the state's meta
+ * table. They tell an unchanged table from a changed one, and our database from another.
  */
 
-#include "capture.h"
-
 #include "alloc.h"
+#include "capture.h"
 #include "file.h"
 
 #include <stdio.h>
@@ -26,8 +25,8 @@ static void make_key(char key[static KEY_MAX], const char *what, int table)
     (void)snprintf(key, KEY_MAX, "%s_%s", what, mb_profile_tables[table].name);
 }
 
-int mb_capture_marks_sequence(struct mb_engine *engine, int table, int64_t *captured_out, int64_t *now_out,
-                              struct mb_error *err)
+int mb_capture_marks_sequence(struct mb_engine *engine, int table, int64_t *captured_out,
+                              int64_t *now_out, struct mb_error *err)
 {
     struct mb_stmt *stmt;
     char key[KEY_MAX];
@@ -35,7 +34,8 @@ int mb_capture_marks_sequence(struct mb_engine *engine, int table, int64_t *capt
 
     make_key(key, "seq", table);
     if (mb_state_get_int(engine->state, key, 0, captured_out, err) != 0 ||
-        mb_db_query(engine->live, "SELECT seq FROM sqlite_sequence WHERE name = ?1", &stmt, err) != 0) {
+        mb_db_query(engine->live, "SELECT seq FROM sqlite_sequence WHERE name = ?1", &stmt, err) !=
+            0) {
         return -1;
     }
     mb_db_bind_text(stmt, 1, mb_profile_tables[table].name);
@@ -45,9 +45,11 @@ int mb_capture_marks_sequence(struct mb_engine *engine, int table, int64_t *capt
     return step < 0 ? -1 : 0;
 }
 
-/* Does the row that the map has at this rowid still carry its identity? A row that is gone tells nothing. */
+/* Does the row that the map has at this rowid still carry its identity? A row that is gone tells
+ * nothing. */
 static int is_itself(struct mb_engine *engine, int table, int64_t local,
-                     const uint8_t id[static MB_ROW_ID_SIZE], bool *itself_out, struct mb_error *err)
+                     const uint8_t id[static MB_ROW_ID_SIZE], bool *itself_out,
+                     struct mb_error *err)
 {
     struct mb_live_row row;
     struct mb_stmt *stmt;
@@ -109,24 +111,28 @@ static int check_table(struct mb_capture *capture, int table, struct mb_error *e
         capture->is_other = true;
         return 0;
     }
-    if (check_sample(capture, table,
-                     "SELECT local, id FROM row WHERE tbl = ?1 AND local IS NOT NULL ORDER BY local DESC",
-                     SAMPLE_HIGH, err) != 0) {
+    if (check_sample(
+            capture, table,
+            "SELECT local, id FROM row WHERE tbl = ?1 AND local IS NOT NULL ORDER BY local DESC",
+            SAMPLE_HIGH, err) != 0) {
         return -1;
     }
-    return check_sample(capture, table,
-                        "SELECT local, id FROM row WHERE tbl = ?1 AND local IS NOT NULL ORDER BY local",
-                        SAMPLE_LOW, err);
+    return check_sample(
+        capture, table,
+        "SELECT local, id FROM row WHERE tbl = ?1 AND local IS NOT NULL ORDER BY local", SAMPLE_LOW,
+        err);
 }
 
 /* The names by which children find their session: if they stand, references stand. */
-static int sessions_fingerprint(struct mb_engine *engine, int64_t *fingerprint_out, struct mb_error *err)
+static int sessions_fingerprint(struct mb_engine *engine, int64_t *fingerprint_out,
+                                struct mb_error *err)
 {
     struct mb_stmt *stmt;
     uint64_t hash = 14695981039346656037u;
     int step;
 
-    if (mb_db_query(engine->live, "SELECT id, memory_session_id, content_session_id FROM sdk_sessions", &stmt,
+    if (mb_db_query(engine->live,
+                    "SELECT id, memory_session_id, content_session_id FROM sdk_sessions", &stmt,
                     err) != 0) {
         return -1;
     }
@@ -145,7 +151,8 @@ static int sessions_fingerprint(struct mb_engine *engine, int64_t *fingerprint_o
     return step;
 }
 
-static int file_marks(struct mb_engine *engine, int64_t *device_out, int64_t *inode_out, struct mb_error *err)
+static int file_marks(struct mb_engine *engine, int64_t *device_out, int64_t *inode_out,
+                      struct mb_error *err)
 {
     struct mb_file_stat info;
 
@@ -189,8 +196,9 @@ int mb_capture_marks_check(struct mb_capture *capture, struct mb_error *err)
 }
 
 /*
- * FTS5 keeps two records that move with the table: its averages (id 1: row count and sizes) and its structure (id 10: a
- * counter of writes). Where claude-mem's triggers stand, an unchanged pair means an untouched table.
+ * FTS5 keeps two records that move with the table: its averages (id 1: row count and sizes) and its
+ * structure (id 10: a counter of writes). Where claude-mem's triggers stand, an unchanged pair
+ * means an untouched table.
  */
 static int fts_mark(struct mb_engine *engine, int table, int64_t *mark_out, struct mb_error *err)
 {
@@ -222,8 +230,8 @@ int mb_capture_marks_table_unchanged(struct mb_capture *capture, int table, bool
     int64_t mark, mark_now;
 
     *unchanged_out = false;
-    if (capture->options.is_forced || capture->options.accept_deletes || !capture->is_quiet_sessions ||
-        !capture->engine->schema->tables[table].has_fts) {
+    if (capture->options.is_forced || capture->options.accept_deletes ||
+        !capture->is_quiet_sessions || !capture->engine->schema->tables[table].has_fts) {
         return 0;
     }
     make_key(key, "fts", table);
@@ -262,7 +270,8 @@ int mb_capture_marks_save(struct mb_engine *engine, struct mb_error *err)
     struct mb_state *state = engine->state;
     int64_t device, inode, sessions;
 
-    if (file_marks(engine, &device, &inode, err) != 0 || sessions_fingerprint(engine, &sessions, err) != 0) {
+    if (file_marks(engine, &device, &inode, err) != 0 ||
+        sessions_fingerprint(engine, &sessions, err) != 0) {
         return -1;
     }
     for (int table = 0; table < MB_TABLE_COUNT; table++) {

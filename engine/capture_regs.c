@@ -1,14 +1,14 @@
 /* SPDX-License-Identifier: MIT */
 
 /*
- * Registers that differ from what the state knows: somebody changed them here. A change to NULL is not published: the known
- * value is written back by the next merge. A text that was only cut is left as it is.
+ * Registers that differ from what the state knows: somebody changed them here. A change to NULL is
+ * not published: the known value is written back by the next merge. A text that was only cut is
+ * left as it is.
  */
-
-#include "capture.h"
 
 #include "alloc.h"
 #include "assert.h"
+#include "capture.h"
 #include "text.h"
 
 #include <stdio.h>
@@ -17,7 +17,8 @@
 
 #include "banned.h"
 
-/* Tables up to this size are looked at whole each time (20 ms); larger ones through a window that moves on. */
+/* Tables up to this size are looked at whole each time (20 ms); larger ones through a window that
+ * moves on. */
 #define WHOLE_ROWS_MAX 20000
 #define WINDOW_ROWS 2000
 #define WHOLE_EVERY_MS (4 * 3600 * 1000)
@@ -41,14 +42,15 @@ static void describe(char *out, size_t size, const struct mb_profile_register *p
     (void)snprintf(out, size, "%s: %s -> %s", profile->name, old_text, new_text);
 }
 
-bool mb_capture_regs_is_fixed(const struct mb_live_row *row, const struct mb_profile_register *profile,
-                              const struct mb_reg *kept)
+bool mb_capture_regs_is_fixed(const struct mb_live_row *row,
+                              const struct mb_profile_register *profile, const struct mb_reg *kept)
 {
-    return row->schema->links_by_content && profile->kind == MB_REGISTER_SESSION && kept->is_present &&
-           kept->value.type != MB_VALUE_NULL;
+    return row->schema->links_by_content && profile->kind == MB_REGISTER_SESSION &&
+           kept->is_present && kept->value.type != MB_VALUE_NULL;
 }
 
-/* One register: 1 if it is a change to publish, 0 if not. `known` is brought up to date. *touched tells that it was. */
+/* One register: 1 if it is a change to publish, 0 if not. `known` is brought up to date. *touched
+ * tells that it was. */
 static int compare_register(struct mb_engine *engine, const struct mb_live_row *row,
                             const struct mb_profile_register *profile, const struct mb_reg *local,
                             struct mb_state_row *known, bool *touched)
@@ -92,23 +94,26 @@ static int compare_register(struct mb_engine *engine, const struct mb_live_row *
         kept->version = mb_state_next_version(engine->state, &parent);
         kept->parent = parent;
     }
-    mb_core_change_captured(engine, MB_CHANGE_UPDATE, row->table, known->id, mb_live_title(row), why);
+    mb_core_change_captured(engine, MB_CHANGE_UPDATE, row->table, known->id, mb_live_title(row),
+                            why);
     return local->value.type == MB_VALUE_NULL ? 0 : 1;
 }
 
-static int note_unsent(struct mb_engine *engine, const uint8_t id[static MB_ROW_ID_SIZE], struct mb_error *err)
+static int note_unsent(struct mb_engine *engine, const uint8_t id[static MB_ROW_ID_SIZE],
+                       struct mb_error *err)
 {
     struct mb_stmt *stmt;
 
-    if (mb_db_query(engine->state->db, "INSERT OR IGNORE INTO unsent(id) VALUES(?1)", &stmt, err) != 0) {
+    if (mb_db_query(engine->state->db, "INSERT OR IGNORE INTO unsent(id) VALUES(?1)", &stmt, err) !=
+        0) {
         return -1;
     }
     mb_db_bind_blob(stmt, 1, id, MB_ROW_ID_SIZE);
     return mb_db_run(stmt, err);
 }
 
-int mb_capture_regs_row(struct mb_engine *engine, const struct mb_live_row *row, struct mb_state_row *known,
-                        struct mb_error *err)
+int mb_capture_regs_row(struct mb_engine *engine, const struct mb_live_row *row,
+                        struct mb_state_row *known, struct mb_error *err)
 {
     const struct mb_profile_table *profile = row->schema->profile;
     struct mb_regs local;
@@ -124,7 +129,8 @@ int mb_capture_regs_row(struct mb_engine *engine, const struct mb_live_row *row,
     }
     known->twin = twin;
     for (size_t i = 0; profile->registers[i].name != NULL; i++) {
-        if (compare_register(engine, row, &profile->registers[i], &local.items[i], known, &touched) == 1) {
+        if (compare_register(engine, row, &profile->registers[i], &local.items[i], known,
+                             &touched) == 1) {
             changed |= 1u << i;
         }
     }
@@ -133,7 +139,8 @@ int mb_capture_regs_row(struct mb_engine *engine, const struct mb_live_row *row,
     }
     if (changed != 0) {
         mb_live_registers_record(row->table, known->id, &known->regs, changed, &record);
-        if (mb_state_out(engine->state, &record, err) != 0 || note_unsent(engine, known->id, err) != 0) {
+        if (mb_state_out(engine->state, &record, err) != 0 ||
+            note_unsent(engine, known->id, err) != 0) {
             goto out;
         }
     }
@@ -172,19 +179,21 @@ static bool differs(const struct mb_live_row *row, const struct mb_regs *local,
             continue;
         }
         if (profile->registers[i].rule == MB_RULE_LONGEST) {
-            if (mine->value.integer == 1 && (!kept->is_present || kept->value.type == MB_VALUE_NULL)) {
+            if (mine->value.integer == 1 &&
+                (!kept->is_present || kept->value.type == MB_VALUE_NULL)) {
                 return true;
             }
-        } else if (mb_regs_same_value(mine, kept) ? kept->is_dirty
-                                                  : !(kept->is_dirty &&
-                                                      kept->seen == mb_regs_fingerprint(mine))) {
+        } else if (mb_regs_same_value(mine, kept)
+                       ? kept->is_dirty
+                       : !(kept->is_dirty && kept->seen == mb_regs_fingerprint(mine))) {
             return true;
         }
     }
     return false;
 }
 
-static int check_row(struct mb_capture *capture, int table, struct mb_stmt *light, struct mb_error *err)
+static int check_row(struct mb_capture *capture, int table, struct mb_stmt *light,
+                     struct mb_error *err)
 {
     struct mb_engine *engine = capture->engine;
     struct mb_live_row row;
@@ -228,7 +237,8 @@ static int choose_range(struct mb_capture *capture, int table, int64_t *after_ou
         goto out;
     }
     *whole_out = capture->scans[table].id_count <= WHOLE_ROWS_MAX || capture->is_migrated ||
-                 capture->options.is_forced || now - last_whole > WHOLE_EVERY_MS || now < last_whole;
+                 capture->options.is_forced || now - last_whole > WHOLE_EVERY_MS ||
+                 now < last_whole;
     *after_out = *whole_out ? 0 : after;
     rc = *whole_out ? mb_state_set_int(state, whole_key, now, err) : 0;
 out:

@@ -3,15 +3,14 @@
 /*
  * Rows that are not mapped: new ones, known ones in another place, and dead ones that came back.
  *
- * Equal rows are copies, numbered from 0. A number once given stays; a new copy takes the lowest free one. Among
- * several at once, the session decides who gets which, so that clones number alike. When the map is rebuilt, known
- * living ids are given out first.
+ * Equal rows are copies, numbered from 0. A number once given stays; a new copy takes the lowest
+ * free one. Among several at once, the session decides who gets which, so that clones number alike.
+ * When the map is rebuilt, known living ids are given out first.
  */
-
-#include "capture.h"
 
 #include "alloc.h"
 #include "assert.h"
+#include "capture.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -62,7 +61,8 @@ static bool is_present(const struct mb_capture_scan *scan, int64_t rowid)
 
 enum id_class { ID_TAKEN, ID_ALIVE, ID_DEAD, ID_UNKNOWN };
 
-/* What the state says of an id: taken by a row that stands, known without one, dead, or never seen. */
+/* What the state says of an id: taken by a row that stands, known without one, dead, or never
+ * seen. */
 static int classify(struct mb_capture *capture, int table, const uint8_t id[static MB_ROW_ID_SIZE],
                     enum id_class *class_out, struct mb_error *err)
 {
@@ -89,7 +89,8 @@ struct id_pool {
     size_t count;
 };
 
-/* Gathers, for `want` rows that are all equal to the one at rowid, the ids that they may get, lowest numbers first. */
+/* Gathers, for `want` rows that are all equal to the one at rowid, the ids that they may get,
+ * lowest numbers first. */
 static int gather_ids(struct mb_capture *capture, int table, int64_t rowid, size_t want,
                       struct id_pool pools[static ID_UNKNOWN + 1], struct mb_error *err)
 {
@@ -99,7 +100,9 @@ static int gather_ids(struct mb_capture *capture, int table, int64_t rowid, size
     int rc = -1;
 
     if (step != 1) {
-        return step < 0 ? -1 : mb_error_set(err, MB_ERR_FAILED, "a row vanished while it was being read");
+        return step < 0
+                   ? -1
+                   : mb_error_set(err, MB_ERR_FAILED, "a row vanished while it was being read");
     }
     for (int64_t copy = 0; copy < MB_LIVE_COPIES_MAX && pools[ID_UNKNOWN].count < want; copy++) {
         uint8_t id[MB_ROW_ID_SIZE];
@@ -118,15 +121,17 @@ out:
     return rc;
 }
 
-/* Numbers a group of equal rows. Known living ids first; on a rebuild the dead ones before new ones, so that a dead row that
- * stands in the other database stays dead. */
-static int number_group(struct mb_capture *capture, int table, struct candidate *group, size_t count,
-                        struct mb_error *err)
+/* Numbers a group of equal rows. Known living ids first; on a rebuild the dead ones before new
+ * ones, so that a dead row that stands in the other database stays dead. */
+static int number_group(struct mb_capture *capture, int table, struct candidate *group,
+                        size_t count, struct mb_error *err)
 {
     bool is_rebuild = capture->is_other || capture->is_first;
     const enum id_class order[3] = {ID_ALIVE, is_rebuild ? ID_DEAD : ID_UNKNOWN,
                                     is_rebuild ? ID_UNKNOWN : ID_TAKEN};
-    struct id_pool pools[ID_UNKNOWN + 1] = {{NULL, 0}};
+    struct id_pool pools[ID_UNKNOWN + 1] = {
+        {NULL, 0}
+    };
     size_t next = 0;
     int rc = -1;
 
@@ -161,15 +166,18 @@ static int number_all(struct mb_capture *capture, int table, struct candidate *l
     for (size_t start = 0; start < count;) {
         size_t end = start + 1;
         enum id_class class = ID_UNKNOWN;
-        while (end < count && memcmp(list[end].first_id, list[start].first_id, MB_ROW_ID_SIZE) == 0) {
+        while (end < count &&
+               memcmp(list[end].first_id, list[start].first_id, MB_ROW_ID_SIZE) == 0) {
             end++;
         }
-        if (end - start == 1 && !is_unique && classify(capture, table, list[start].first_id, &class, err) != 0) {
+        if (end - start == 1 && !is_unique &&
+            classify(capture, table, list[start].first_id, &class, err) != 0) {
             return -1;
         }
         if (is_unique || (end - start == 1 && (class == ID_UNKNOWN || class == ID_ALIVE))) {
             memcpy(list[start].id, list[start].first_id, MB_ROW_ID_SIZE);
-            list[start].has_id = true; /* of several rows of one unique identity only the first is synced */
+            list[start].has_id =
+                true; /* of several rows of one unique identity only the first is synced */
         } else if (number_group(capture, table, list + start, end - start, err) != 0) {
             return -1;
         }
@@ -212,7 +220,8 @@ static int list_candidates(struct mb_capture *capture, int table, struct candida
     return 0;
 }
 
-int mb_capture_rows_reappeared(struct mb_capture *capture, int table, bool *found_out, struct mb_error *err)
+int mb_capture_rows_reappeared(struct mb_capture *capture, int table, bool *found_out,
+                               struct mb_error *err)
 {
     const struct mb_capture_scan *scan = &capture->scans[table];
     int64_t captured, now;
@@ -238,10 +247,10 @@ int mb_capture_rows_reappeared(struct mb_capture *capture, int table, bool *foun
     return 0;
 }
 
-/* A known row in a new place. Where its registers differ, its values are old ones: they fill what nobody set, and are
- * otherwise written over by the next merge. */
-static int rejoin(struct mb_capture *capture, const struct mb_live_row *row, struct mb_state_row *known,
-                  struct mb_error *err)
+/* A known row in a new place. Where its registers differ, its values are old ones: they fill what
+ * nobody set, and are otherwise written over by the next merge. */
+static int rejoin(struct mb_capture *capture, const struct mb_live_row *row,
+                  struct mb_state_row *known, struct mb_error *err)
 {
     struct mb_engine *engine = capture->engine;
     const struct mb_version oldest = {0, {0}};
@@ -293,8 +302,9 @@ static int mark_undead(struct mb_engine *engine, const struct mb_live_row *row,
 {
     struct mb_stmt *stmt;
 
-    if (mb_db_query(engine->state->db, "INSERT OR REPLACE INTO undead(tbl, local, id) VALUES(?1, ?2, ?3)",
-                    &stmt, err) != 0) {
+    if (mb_db_query(engine->state->db,
+                    "INSERT OR REPLACE INTO undead(tbl, local, id) VALUES(?1, ?2, ?3)", &stmt,
+                    err) != 0) {
         return -1;
     }
     mb_db_bind_int(stmt, 1, row->table);
@@ -303,7 +313,8 @@ static int mark_undead(struct mb_engine *engine, const struct mb_live_row *row,
     return mb_db_run(stmt, err);
 }
 
-/* A row that this state has never seen (or a session that is made again): into the map and the outbox. */
+/* A row that this state has never seen (or a session that is made again): into the map and the
+ * outbox. */
 static int publish(struct mb_capture *capture, const struct mb_live_row *row,
                    const uint8_t id[static MB_ROW_ID_SIZE], const struct mb_version *born,
                    struct mb_error *err)
@@ -337,7 +348,8 @@ static int publish(struct mb_capture *capture, const struct mb_live_row *row,
     (void)mb_state_regs_raise(row->table, &known.regs, &loose);
     for (size_t i = 0; i < MB_PROFILE_REGISTERS_MAX; i++) {
         struct mb_reg *reg = &known.regs.items[i];
-        if (reg->is_present && local.items[i].is_present && !mb_regs_same_value(reg, &local.items[i])) {
+        if (reg->is_present && local.items[i].is_present &&
+            !mb_regs_same_value(reg, &local.items[i])) {
             reg->is_dirty = true;
             reg->seen = mb_regs_fingerprint(&local.items[i]);
         }
@@ -347,7 +359,8 @@ static int publish(struct mb_capture *capture, const struct mb_live_row *row,
         mb_state_out(engine->state, &record, err) != 0) {
         goto out;
     }
-    mb_core_change_captured(engine, MB_CHANGE_INSERT, row->table, id, mb_live_title(row), "new on this machine");
+    mb_core_change_captured(engine, MB_CHANGE_INSERT, row->table, id, mb_live_title(row),
+                            "new on this machine");
     rc = 0;
 out:
     mb_live_record_release(&record);

@@ -48,10 +48,11 @@ static int note(struct mb_engine *engine, int table, const uint8_t id[static MB_
     char shown_title[SHOWN_MAX] = "";
     char why[2 * SHOWN_MAX + 64];
 
-    if (mb_db_query(engine->state->db,
-                    "INSERT OR IGNORE INTO conflict(row, tbl, title, col, kept, other, hlc, machine, time) "
-                    "VALUES(?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)",
-                    &stmt, err) != 0) {
+    if (mb_db_query(
+            engine->state->db,
+            "INSERT OR IGNORE INTO conflict(row, tbl, title, col, kept, other, hlc, machine, time) "
+            "VALUES(?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)",
+            &stmt, err) != 0) {
         return -1;
     }
     show(other_text, other);
@@ -72,7 +73,8 @@ static int note(struct mb_engine *engine, int table, const uint8_t id[static MB_
     }
     if (mb_db_changes(engine->state->db) > 0) {
         engine->counts.conflicts++;
-        (void)snprintf(why, sizeof(why), "%s: '%s' stands, '%s' is kept aside", column, kept, other_text);
+        (void)snprintf(why, sizeof(why), "%s: '%s' stands, '%s' is kept aside", column, kept,
+                       other_text);
         mb_core_change(engine, MB_CHANGE_CONFLICT, table, id, title, why);
     }
     return 0;
@@ -102,15 +104,17 @@ int mb_conflict_check(struct mb_engine *engine, int table, const uint8_t id[stat
     return 0;
 }
 
-int mb_conflict_of_deleted(struct mb_engine *engine, int table, const uint8_t id[static MB_ROW_ID_SIZE],
-                           const struct mb_regs *regs, const uint8_t *machine, struct mb_error *err)
+int mb_conflict_of_deleted(struct mb_engine *engine, int table,
+                           const uint8_t id[static MB_ROW_ID_SIZE], const struct mb_regs *regs,
+                           const uint8_t *machine, struct mb_error *err)
 {
     static const uint8_t nobody[MB_MACHINE_ID_SIZE] = {0};
     const struct mb_profile_table *profile = &mb_profile_tables[table];
 
     for (size_t i = 0; profile->registers[i].name != NULL; i++) {
         const struct mb_reg *reg = &regs->items[i];
-        if (!reg->is_present || reg->value.type == MB_VALUE_NULL || profile->registers[i].is_quiet ||
+        if (!reg->is_present || reg->value.type == MB_VALUE_NULL ||
+            profile->registers[i].is_quiet ||
             memcmp(reg->version.machine, nobody, MB_MACHINE_ID_SIZE) == 0 ||
             (machine != NULL && memcmp(reg->version.machine, machine, MB_MACHINE_ID_SIZE) != 0)) {
             continue;

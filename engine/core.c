@@ -81,7 +81,8 @@ int mb_core_step(const struct mb_engine *engine, const char *name, struct mb_err
     return mb_env_step(engine->env, name, err);
 }
 
-void mb_core_progress(const struct mb_engine *engine, enum mb_engine_phase phase, int64_t done, int64_t total)
+void mb_core_progress(const struct mb_engine *engine, enum mb_engine_phase phase, int64_t done,
+                      int64_t total)
 {
     struct mb_engine_progress progress = {phase, done, total};
 
@@ -91,7 +92,8 @@ void mb_core_progress(const struct mb_engine *engine, enum mb_engine_phase phase
 }
 
 void mb_core_change(const struct mb_engine *engine, enum mb_change_kind kind, int table,
-                    const uint8_t id[static MB_ROW_ID_SIZE], const struct mb_value *title, const char *why)
+                    const uint8_t id[static MB_ROW_ID_SIZE], const struct mb_value *title,
+                    const char *why)
 {
     char hex[2 * MB_ROW_ID_SIZE + 1];
     char shown[TITLE_MAX];
@@ -121,8 +123,8 @@ int mb_core_delete_bound(struct mb_engine *engine, int64_t *bound_out, struct mb
 {
     int64_t count = 0;
 
-    if (mb_db_scalar(engine->state->db, "SELECT count(*) FROM row WHERE local IS NOT NULL", 0, &count,
-                     err) != 0) {
+    if (mb_db_scalar(engine->state->db, "SELECT count(*) FROM row WHERE local IS NOT NULL", 0,
+                     &count, err) != 0) {
         return -1;
     }
     *bound_out = count * DELETE_BOUND_PERCENT / 100;

@@ -56,11 +56,13 @@ static int fail(struct mb_db *db, int sqlite_code, const char *what, struct mb_e
     int extended = db->handle != NULL ? sqlite3_extended_errcode(db->handle) : sqlite_code;
 
     db->last_code = extended;
-    return mb_error_set(err, code_of(sqlite_code), "%s of %s '%s' failed: %s", what, db->name, db->path,
-                        db->handle != NULL ? sqlite3_errmsg(db->handle) : sqlite3_errstr(sqlite_code));
+    return mb_error_set(
+        err, code_of(sqlite_code), "%s of %s '%s' failed: %s", what, db->name, db->path,
+        db->handle != NULL ? sqlite3_errmsg(db->handle) : sqlite3_errstr(sqlite_code));
 }
 
-/* The first bytes tell a database from any other file better than SQLite's late "file is not a database". */
+/* The first bytes tell a database from any other file better than SQLite's late "file is not a
+ * database". */
 static int check_file(const char *path, const char *name, bool may_be_made, struct mb_error *err)
 {
     struct mb_file_stat info;
@@ -71,7 +73,8 @@ static int check_file(const char *path, const char *name, bool may_be_made, stru
             if (may_be_made) {
                 return 0;
             }
-            return mb_error_set(err, MB_ERR_NO_DATABASE, "there is no file '%s' for %s", path, name);
+            return mb_error_set(err, MB_ERR_NO_DATABASE, "there is no file '%s' for %s", path,
+                                name);
         }
         *err = ignored;
         return -1;
@@ -102,7 +105,8 @@ static int configure(struct mb_db *db, enum mb_db_mode mode, struct mb_error *er
         return mb_db_exec(db, state, err);
     }
     if (mode == MB_DB_LIVE) {
-        /* live-safe: a checkpoint beside another connection's WAL reset can lose pages before the fix. */
+        /* live-safe: a checkpoint beside another connection's WAL reset can lose pages before the
+         * fix. */
         (void)sqlite3_db_config(db->handle, SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 0, (int *)NULL);
         return mb_db_exec(db, live, err);
     }
@@ -209,7 +213,8 @@ bool mb_db_in_transaction(const struct mb_db *db)
     return sqlite3_get_autocommit(db->handle) == 0;
 }
 
-int mb_db_prepare(struct mb_db *db, const char *sql, struct mb_stmt **stmt_out, struct mb_error *err)
+int mb_db_prepare(struct mb_db *db, const char *sql, struct mb_stmt **stmt_out,
+                  struct mb_error *err)
 {
     sqlite3_stmt *handle = NULL;
     struct mb_stmt *stmt;
@@ -445,11 +450,13 @@ static int copy_pages(sqlite3_backup *backup, const struct mb_env *env, struct m
         }
         if (rc == SQLITE_BUSY || rc == SQLITE_LOCKED) {
             if (++busy_count > BACKUP_BUSY_RETRIES) {
-                return mb_error_set(err, MB_ERR_BUSY, "copying the database was kept waiting too long");
+                return mb_error_set(err, MB_ERR_BUSY,
+                                    "copying the database was kept waiting too long");
             }
             env->sleep_ms(env->context, BACKUP_BUSY_WAIT_MS);
         } else if (rc != SQLITE_OK) {
-            return mb_error_set(err, code_of(rc), "copying the database failed: %s", sqlite3_errstr(rc));
+            return mb_error_set(err, code_of(rc), "copying the database failed: %s",
+                                sqlite3_errstr(rc));
         }
         if (mb_env_step(env, "backup-page", err) != 0) {
             return -1;
@@ -464,10 +471,11 @@ int mb_db_backup(struct mb_db *db, const char *path, const struct mb_env *env, s
     char *parent = mb_file_parent(path);
     int rc = -1;
 
-    if (sqlite3_open_v2(path, &target, SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE, NULL) != SQLITE_OK ||
+    if (sqlite3_open_v2(path, &target, SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE, NULL) !=
+            SQLITE_OK ||
         sqlite3_exec(target, "PRAGMA synchronous=FULL", NULL, NULL, NULL) != SQLITE_OK) {
-        (void)mb_error_set(err, code_of(sqlite3_errcode(target)), "cannot write the copy '%s': %s", path,
-                           sqlite3_errmsg(target));
+        (void)mb_error_set(err, code_of(sqlite3_errcode(target)), "cannot write the copy '%s': %s",
+                           path, sqlite3_errmsg(target));
         goto out;
     }
     backup = sqlite3_backup_init(target, "main", db->handle, "main");

@@ -3,15 +3,17 @@
 #define MB_DB_H
 
 /*
- * SQLite, as much of it as we need: a connection, cached statements, binding and reading by type, errors as
- * sentences. db.c and db_*.c are the only files that include <sqlite3.h>.
+ * SQLite, as much of it as we need: a connection, cached statements, binding and reading by type,
+ * errors as sentences. db.c and db_*.c are the only files that include <sqlite3.h>.
  *
- * A statement comes from mb_db_query() by its SQL text, reset and unbound; it stays cached in the connection, so it
- * must not be used by two loops at once (asserted: a statement that is still stepping is not handed out again). Loops over rows end with a step that
- * gives 0 or -1, or with mb_db_reset().
+ * A statement comes from mb_db_query() by its SQL text, reset and unbound; it stays cached in the
+ * connection, so it must not be used by two loops at once (asserted: a statement that is still
+ * stepping is not handed out again). Loops over rows end with a step that gives 0 or -1, or with
+ * mb_db_reset().
  *
- * Errors: MB_ERR_BUSY (another program holds the write lock beyond the busy timeout), MB_ERR_NO_SPACE, MB_ERR_CORRUPT
- * (damaged or not a database), MB_ERR_DENIED (read-only, no permission), MB_ERR_FAILED with SQLite's own sentence.
+ * Errors: MB_ERR_BUSY (another program holds the write lock beyond the busy timeout),
+ * MB_ERR_NO_SPACE, MB_ERR_CORRUPT (damaged or not a database), MB_ERR_DENIED (read-only, no
+ * permission), MB_ERR_FAILED with SQLite's own sentence.
  */
 
 #include "env.h"
@@ -22,12 +24,13 @@ struct mb_stmt;
 
 enum mb_db_mode {
     MB_DB_STATE = 1, /* ours: made if missing, WAL, synchronous FULL */
-    MB_DB_LIVE,      /* claude-mem's: never made; foreign keys on, defensive, no checkpoint of ours, busy timeout 5 s */
-    MB_DB_READ,      /* either, for reading only */
+    MB_DB_LIVE, /* claude-mem's: never made; foreign keys on, defensive, no checkpoint of ours, busy timeout 5 s */
+    MB_DB_READ, /* either, for reading only */
 };
 
-/* `name` is how messages call it ("the database", "the state"). MB_ERR_NO_DATABASE if a file that may not be made is
- * missing. The file's first bytes are checked: MB_ERR_CORRUPT for what is not SQLite. */
+/* `name` is how messages call it ("the database", "the state"). MB_ERR_NO_DATABASE if a file that
+ * may not be made is missing. The file's first bytes are checked: MB_ERR_CORRUPT for what is not
+ * SQLite. */
 MB_MUST_USE int mb_db_open(const char *path, enum mb_db_mode mode, const char *name,
                            struct mb_db **db_out, struct mb_error *err);
 void mb_db_close(struct mb_db *db); /* NULL is fine; an open transaction is rolled back */
@@ -63,15 +66,15 @@ void mb_db_reset(struct mb_stmt *stmt);
 
 /* Columns count from 0. What is borrowed lives until the next step or reset. */
 int64_t mb_db_int(struct mb_stmt *stmt, int column);
-const char *mb_db_text(struct mb_stmt *stmt, int column); /* NULL for NULL */
+const char *mb_db_text(struct mb_stmt *stmt, int column);                      /* NULL for NULL */
 const uint8_t *mb_db_blob(struct mb_stmt *stmt, int column, size_t *size_out); /* NULL if empty */
 bool mb_db_is_null(struct mb_stmt *stmt, int column);
 void mb_db_value(struct mb_stmt *stmt, int column, struct mb_value *value_out);
 int mb_db_column_count(struct mb_stmt *stmt);
 
 /* One integer from a query without parameters; `otherwise` if it gives no row or NULL. */
-MB_MUST_USE int mb_db_scalar(struct mb_db *db, const char *sql, int64_t otherwise, int64_t *value_out,
-                             struct mb_error *err);
+MB_MUST_USE int mb_db_scalar(struct mb_db *db, const char *sql, int64_t otherwise,
+                             int64_t *value_out, struct mb_error *err);
 
 int64_t mb_db_last_rowid(const struct mb_db *db);
 int64_t mb_db_changes(const struct mb_db *db); /* rows of the last INSERT, UPDATE or DELETE */
@@ -80,12 +83,13 @@ bool mb_db_failed_constraint(const struct mb_db *db);
 /* Changes whenever another connection has committed (PRAGMA data_version). */
 MB_MUST_USE int mb_db_data_version(struct mb_db *db, int64_t *version_out, struct mb_error *err);
 
-/* Lets our closing checkpoint the live database where that is safe (docs/DESIGN.md, "the WAL-reset bug"). */
+/* Lets our closing checkpoint the live database where that is safe (docs/DESIGN.md, "the WAL-reset
+ * bug"). */
 bool mb_db_has_wal_reset_fix(void);
 const char *mb_db_library_version(void);
 
-/* A consistent copy into a new file by the backup API. Works while others write. The copy is complete and synced when this
- * returns 0; on failure nothing is left at path. */
+/* A consistent copy into a new file by the backup API. Works while others write. The copy is
+ * complete and synced when this returns 0; on failure nothing is left at path. */
 MB_MUST_USE int mb_db_backup(struct mb_db *db, const char *path, const struct mb_env *env,
                              struct mb_error *err);
 

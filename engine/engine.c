@@ -73,7 +73,8 @@ int mb_engine_open(const struct mb_engine_config *config, struct mb_engine **eng
     engine->live_version = -1;
     mb_engine_canonical_id(config->project, engine->canonical_id);
     if ((!config->is_read_only && take_lock(engine, err) != 0) ||
-        mb_state_open(config->state_dir, config->is_read_only, config->env, &engine->state, err) != 0) {
+        mb_state_open(config->state_dir, config->is_read_only, config->env, &engine->state, err) !=
+            0) {
         goto out;
     }
     *engine_out = engine;
@@ -111,8 +112,8 @@ void mb_engine_close(struct mb_engine *engine)
 
 /* ---- results ---- */
 
-static int save_result(struct mb_engine *engine, const char *what, const char *outcome, const char *message,
-                       struct mb_error *err)
+static int save_result(struct mb_engine *engine, const char *what, const char *outcome,
+                       const char *message, struct mb_error *err)
 {
     char key[64];
 
@@ -128,7 +129,8 @@ static int save_result(struct mb_engine *engine, const char *what, const char *o
         goto failed;
     }
     (void)snprintf(key, sizeof(key), "last_%s_message", what);
-    if (mb_state_set_text(engine->state, key, message, err) == 0 && mb_state_commit(engine->state, err) == 0) {
+    if (mb_state_set_text(engine->state, key, message, err) == 0 &&
+        mb_state_commit(engine->state, err) == 0) {
         return 0;
     }
 failed:
@@ -136,9 +138,11 @@ failed:
     return -1;
 }
 
-/* The outcome is kept for status. A result that could not be kept takes nothing from the operation itself. */
-static int finish_operation(struct mb_engine *engine, const char *what, int rc, enum mb_outcome outcome,
-                            const struct mb_error *reason, struct mb_error *err)
+/* The outcome is kept for status. A result that could not be kept takes nothing from the operation
+ * itself. */
+static int finish_operation(struct mb_engine *engine, const char *what, int rc,
+                            enum mb_outcome outcome, const struct mb_error *reason,
+                            struct mb_error *err)
 {
     struct mb_error ignored;
 
@@ -149,7 +153,8 @@ static int finish_operation(struct mb_engine *engine, const char *what, int rc, 
     if (rc != 0) {
         MB_IGNORE(save_result(engine, what, mb_error_name(err->code), err->message, &ignored));
     } else {
-        MB_IGNORE(save_result(engine, what, mb_engine_outcome_name(outcome), reason->code == MB_OK ? "" : reason->message, &ignored));
+        MB_IGNORE(save_result(engine, what, mb_engine_outcome_name(outcome),
+                              reason->code == MB_OK ? "" : reason->message, &ignored));
     }
     return rc;
 }
@@ -204,17 +209,18 @@ struct pull_call {
     struct mb_pull_report *report;
 };
 
-static int read_machines(struct mb_engine *engine, struct mb_engine_machine *machines, size_t *count_out,
-                         struct mb_error *err)
+static int read_machines(struct mb_engine *engine, struct mb_engine_machine *machines,
+                         size_t *count_out, struct mb_error *err)
 {
     struct mb_stmt *stmt;
     size_t count = 0;
     size_t size;
     int step;
 
-    if (mb_db_query(engine->state->db,
-                    "SELECT machine, name, behind, time, last FROM stream ORDER BY time DESC, machine", &stmt,
-                    err) != 0) {
+    if (mb_db_query(
+            engine->state->db,
+            "SELECT machine, name, behind, time, last FROM stream ORDER BY time DESC, machine",
+            &stmt, err) != 0) {
         return -1;
     }
     while ((step = mb_db_step(stmt, err)) == 1) {
@@ -305,14 +311,16 @@ out:
     return rc;
 }
 
-static int count_tables(struct mb_engine *engine, struct mb_status_report *report, struct mb_error *err)
+static int count_tables(struct mb_engine *engine, struct mb_status_report *report,
+                        struct mb_error *err)
 {
     struct mb_stmt *stmt;
     int step;
 
     for (int table = 0; table < MB_TABLE_COUNT; table++) {
         struct mb_engine_table_count *count = &report->tables[report->table_count];
-        if (mb_db_query(engine->state->db, "SELECT count(*) FROM row WHERE tbl = ?1", &stmt, err) != 0) {
+        if (mb_db_query(engine->state->db, "SELECT count(*) FROM row WHERE tbl = ?1", &stmt, err) !=
+            0) {
             return -1;
         }
         mb_db_bind_int(stmt, 1, table);
@@ -330,7 +338,8 @@ static int count_tables(struct mb_engine *engine, struct mb_status_report *repor
     return 0;
 }
 
-static int count_waiting(struct mb_engine *engine, struct mb_status_report *report, struct mb_error *err)
+static int count_waiting(struct mb_engine *engine, struct mb_status_report *report,
+                         struct mb_error *err)
 {
     struct mb_db *db = engine->state->db;
     int64_t heal = 0;
@@ -347,7 +356,8 @@ static int count_waiting(struct mb_engine *engine, struct mb_status_report *repo
     return 0;
 }
 
-int mb_engine_status(struct mb_engine *engine, struct mb_status_report *report_out, struct mb_error *err)
+int mb_engine_status(struct mb_engine *engine, struct mb_status_report *report_out,
+                     struct mb_error *err)
 {
     char *alarm = NULL;
     int rc = -1;
@@ -356,7 +366,8 @@ int mb_engine_status(struct mb_engine *engine, struct mb_status_report *report_o
     mb_digest_hex(engine->state->machine, MB_MACHINE_ID_SIZE, report_out->machine_id);
     mb_text_clean(report_out->host_name, sizeof(report_out->host_name), engine->env->host_name,
                   strlen(engine->env->host_name));
-    (void)snprintf(report_out->canonical_id, sizeof(report_out->canonical_id), "%s", engine->canonical_id);
+    (void)snprintf(report_out->canonical_id, sizeof(report_out->canonical_id), "%s",
+                   engine->canonical_id);
     mb_state_digest_hex(engine->state, report_out->digest);
     if (count_tables(engine, report_out, err) != 0 || count_waiting(engine, report_out, err) != 0 ||
         read_result(engine, "push", &report_out->last_push, err) != 0 ||
@@ -385,7 +396,8 @@ int mb_engine_init_store(struct mb_engine *engine, struct mb_error *err)
     if (mb_state_begin(engine->state, err) != 0) {
         return -1;
     }
-    if (mb_state_set_int(engine->state, "store_marked", 0, err) != 0 || mb_state_commit(engine->state, err) != 0) {
+    if (mb_state_set_int(engine->state, "store_marked", 0, err) != 0 ||
+        mb_state_commit(engine->state, err) != 0) {
         mb_state_rollback(engine->state);
         return -1;
     }
@@ -394,6 +406,7 @@ int mb_engine_init_store(struct mb_engine *engine, struct mb_error *err)
 
 void mb_engine_library_versions(struct mb_engine_versions *versions_out)
 {
-    (void)snprintf(versions_out->sqlite, sizeof(versions_out->sqlite), "%s", mb_db_library_version());
+    (void)snprintf(versions_out->sqlite, sizeof(versions_out->sqlite), "%s",
+                   mb_db_library_version());
     versions_out->sqlite_has_wal_reset_fix = mb_db_has_wal_reset_fix();
 }

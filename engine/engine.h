@@ -5,12 +5,13 @@
 /*
  * The sync engine: one claude-mem database, one store, and the state between them.
  *
- * open -> push / pull / status / conflicts -> close. An engine that is not read-only holds the project's lock on this machine
- * from open to close. Nothing here prints; progress and row-by-row explanations go to callbacks.
+ * open -> push / pull / status / conflicts -> close. An engine that is not read-only holds the
+ * project's lock on this machine from open to close. Nothing here prints; progress and row-by-row
+ * explanations go to callbacks.
  *
- * Rows move, never files: pull writes the live database in short transactions while claude-mem runs, push reads it. What
- * every step guarantees, and what happens when it is killed, is in docs/DESIGN.md; the invariants named there are named
- * in the code that relies on them.
+ * Rows move, never files: pull writes the live database in short transactions while claude-mem
+ * runs, push reads it. What every step guarantees, and what happens when it is killed, is in
+ * docs/DESIGN.md; the invariants named there are named in the code that relies on them.
  */
 
 #include "env.h"
@@ -38,23 +39,26 @@ enum mb_change_kind {
     MB_CHANGE_INSERT = 1,
     MB_CHANGE_UPDATE,
     MB_CHANGE_DELETE,
-    MB_CHANGE_PARK,     /* kept aside: this claude-mem cannot hold it yet, or its row has not come */
+    MB_CHANGE_PARK, /* kept aside: this claude-mem cannot hold it yet, or its row has not come */
     MB_CHANGE_CONFLICT, /* two machines changed the same value; the other value is kept */
     MB_CHANGE_HOLD,     /* a mass delete that waits for a person */
 };
 struct mb_engine_change {
     enum mb_change_kind kind;
     const char *table;
-    const char *row_id;  /* 32 hex digits */
-    const char *title;   /* cleaned for people: title, request, prompt or project; "" if it has none */
-    const char *why;     /* a few words: "new on laptop", "deleted on this machine", "project: a -> b" */
+    const char *row_id; /* 32 hex digits */
+    const char
+        *title; /* cleaned for people: title, request, prompt or project; "" if it has none */
+    const char
+        *why; /* a few words: "new on laptop", "deleted on this machine", "project: a -> b" */
 };
 
 struct mb_engine_config {
-    const char *project;    /* CLAUDE_PROJECT_ID */
-    const char *db_path;    /* claude-mem.db */
-    const char *state_dir;  /* made if missing, mode 0700; holds state.db and the lock */
-    const char *store_name; /* for messages, and to notice that another store was named; no secrets; NULL: "" */
+    const char *project;   /* CLAUDE_PROJECT_ID */
+    const char *db_path;   /* claude-mem.db */
+    const char *state_dir; /* made if missing, mode 0700; holds state.db and the lock */
+    const char *
+        store_name; /* for messages, and to notice that another store was named; no secrets; NULL: "" */
     const char *backup_dir; /* made when the first backup is; NULL: no backups (tests) */
     struct mb_store *store; /* borrowed; NULL for operations that need none */
     const struct mb_store_counts *store_counts; /* borrowed; of the trace wrapper, or NULL */
@@ -70,15 +74,17 @@ struct mb_engine_config {
 };
 
 /*
- * Copies the texts, borrows the rest. Takes the lock (unless read-only), opens or makes the state, finishes what a killed run
- * left. Does not need the database or the store yet. MB_ERR_LOCKED, MB_ERR_NOT_SET_UP (read-only and there is no state
- * yet), MB_ERR_CORRUPT (state.db damaged: the message says how to set it aside), MB_ERR_FORMAT (state.db of a newer membridge), file errors.
+ * Copies the texts, borrows the rest. Takes the lock (unless read-only), opens or makes the state,
+ * finishes what a killed run left. Does not need the database or the store yet. MB_ERR_LOCKED,
+ * MB_ERR_NOT_SET_UP (read-only and there is no state yet), MB_ERR_CORRUPT (state.db damaged: the
+ * message says how to set it aside), MB_ERR_FORMAT (state.db of a newer membridge), file errors.
  */
 MB_MUST_USE int mb_engine_open(const struct mb_engine_config *config, struct mb_engine **engine_out,
                                struct mb_error *err);
 void mb_engine_close(struct mb_engine *engine); /* NULL is fine */
 
-/* First 16 hex digits of SHA-256(project), with a NUL: the project's folder in the store and the state folder. */
+/* First 16 hex digits of SHA-256(project), with a NUL: the project's folder in the store and the
+ * state folder. */
 #define MB_CANONICAL_ID_SIZE 17
 void mb_engine_canonical_id(const char *project, char out[static MB_CANONICAL_ID_SIZE]);
 
@@ -92,7 +98,7 @@ const char *mb_engine_outcome_name(enum mb_outcome outcome);
 
 struct mb_engine_machine {
     char id[17];
-    char name[64]; /* cleaned */
+    char name[64];        /* cleaned */
     int64_t rows_behind;  /* records of that stream that we have not read (0 after a pull) */
     int64_t last_seen_ms; /* time in its newest head; 0: never */
     int64_t sequence;     /* last push of it that we know of */
@@ -114,8 +120,9 @@ struct mb_push_report {
     struct mb_error reason; /* QUEUED, UNKNOWN: why */
 };
 /*
- * Captures, then sends what the outbox holds. When the store cannot be reached the result is 0 with QUEUED or UNKNOWN.
- * MB_ERR_NO_DATABASE, MB_ERR_SCHEMA, MB_ERR_CORRUPT, MB_ERR_BUSY, MB_ERR_NO_SPACE, MB_ERR_STORE_MISSING, MB_ERR_DENIED, ...
+ * Captures, then sends what the outbox holds. When the store cannot be reached the result is 0 with
+ * QUEUED or UNKNOWN. MB_ERR_NO_DATABASE, MB_ERR_SCHEMA, MB_ERR_CORRUPT, MB_ERR_BUSY,
+ * MB_ERR_NO_SPACE, MB_ERR_STORE_MISSING, MB_ERR_DENIED, ...
  */
 MB_MUST_USE int mb_engine_push(struct mb_engine *engine, const struct mb_push_request *request,
                                struct mb_push_report *report_out, struct mb_error *err);
@@ -132,17 +139,19 @@ struct mb_pull_report {
     int64_t rows_inserted;
     int64_t rows_updated;
     int64_t rows_deleted;
-    int64_t rows_parked;   /* put aside by this pull */
-    int64_t conflicts;     /* found by this pull */
-    int64_t deletes_held;  /* arrived, waiting for a person */
+    int64_t rows_parked;  /* put aside by this pull */
+    int64_t conflicts;    /* found by this pull */
+    int64_t deletes_held; /* arrived, waiting for a person */
     uint64_t bytes_received;
     uint64_t request_count;
     size_t machine_count;
     struct mb_engine_machine machines[MB_ENGINE_MACHINES_MAX];
-    struct mb_error warning; /* MB_OK, or what a person should know (a damaged object of one machine: the rest was merged) */
+    struct mb_error
+        warning; /* MB_OK, or what a person should know (a damaged object of one machine: the rest was merged) */
 };
-/* Captures, reads what is new in the store, merges it. A damaged stream does not keep the others from being merged: it is in
- * `warning`, and tried again by the next pull. Errors as for push; MB_ERR_TEMPORARY if the store cannot be reached. */
+/* Captures, reads what is new in the store, merges it. A damaged stream does not keep the others
+ * from being merged: it is in `warning`, and tried again by the next pull. Errors as for push;
+ * MB_ERR_TEMPORARY if the store cannot be reached. */
 MB_MUST_USE int mb_engine_pull(struct mb_engine *engine, const struct mb_pull_request *request,
                                struct mb_pull_report *report_out, struct mb_error *err);
 
@@ -163,9 +172,9 @@ struct mb_status_report {
     char digest[33];
     size_t table_count;
     struct mb_engine_table_count tables[MB_ENGINE_TABLES_MAX]; /* rows known alive here */
-    int64_t pending_out;       /* records captured and not yet acknowledged */
-    int64_t deletes_held_out;  /* wait for push --accept-deletes or pull --heal */
-    int64_t deletes_held_in;   /* arrived; wait for pull --accept-deletes */
+    int64_t pending_out;      /* records captured and not yet acknowledged */
+    int64_t deletes_held_out; /* wait for push --accept-deletes or pull --heal */
+    int64_t deletes_held_in;  /* arrived; wait for pull --accept-deletes */
     int64_t rows_parked;
     int64_t conflicts;
     bool is_healing;
@@ -201,8 +210,8 @@ struct mb_engine_versions {
 };
 void mb_engine_library_versions(struct mb_engine_versions *versions_out);
 
-/* Puts the store's marker (membridge init, and the first push to an empty store). MB_ERR_DECISION if the place holds foreign
- * things and no marker; MB_ERR_STORE_MISSING if it is not there. */
+/* Puts the store's marker (membridge init, and the first push to an empty store). MB_ERR_DECISION
+ * if the place holds foreign things and no marker; MB_ERR_STORE_MISSING if it is not there. */
 MB_MUST_USE int mb_engine_init_store(struct mb_engine *engine, struct mb_error *err);
 
 #endif

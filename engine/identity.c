@@ -57,7 +57,8 @@ void mb_identity_set(struct mb_identity *identity, size_t index, const struct mb
     }
     if (rule->char_count_max > 0 && target->type == MB_VALUE_TEXT) {
         if (mb_text_is_utf8(target->data, target->size)) {
-            target->size = mb_text_prefix((const char *)target->data, target->size, rule->char_count_max);
+            target->size =
+                mb_text_prefix((const char *)target->data, target->size, rule->char_count_max);
         } else if (target->size > rule->char_count_max) {
             target->size = rule->char_count_max;
         }

@@ -3,7 +3,8 @@
 #define MB_IDENTITY_H
 
 /*
- * Row ids: the same row has the same id on every machine. docs/FORMAT.md, "Row ids", has the exact bytes.
+ * Row ids: the same row has the same id on every machine. docs/FORMAT.md, "Row ids", has the exact
+ * bytes.
  */
 
 #include "digest.h"
@@ -11,8 +12,8 @@
 
 #define MB_IDENTITY_VALUES_MAX 16
 
-/* The values that make a row's identity, in the profile's order; prefixes cut and absent values put in by
- * mb_identity_set(). Borrows what it points at. */
+/* The values that make a row's identity, in the profile's order; prefixes cut and absent values put
+ * in by mb_identity_set(). Borrows what it points at. */
 struct mb_identity {
     const struct mb_profile_table *table;
     struct mb_value values[MB_IDENTITY_VALUES_MAX];

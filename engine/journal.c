@@ -17,7 +17,8 @@ int mb_journal_begin(struct mb_engine *engine, const char *what, struct mb_error
 {
     struct mb_stmt *stmt;
 
-    if (mb_db_query(engine->state->db, "INSERT INTO merge(time, what) VALUES(?1, ?2)", &stmt, err) != 0) {
+    if (mb_db_query(engine->state->db, "INSERT INTO merge(time, what) VALUES(?1, ?2)", &stmt,
+                    err) != 0) {
         return -1;
     }
     mb_db_bind_int(stmt, 1, mb_core_now(engine));
@@ -25,8 +26,8 @@ int mb_journal_begin(struct mb_engine *engine, const char *what, struct mb_error
     return mb_db_run(stmt, err);
 }
 
-int mb_journal_add(struct mb_engine *engine, const struct mb_record *record, const struct mb_buf *before,
-                   struct mb_error *err)
+int mb_journal_add(struct mb_engine *engine, const struct mb_record *record,
+                   const struct mb_buf *before, struct mb_error *err)
 {
     struct mb_stmt *stmt;
     struct mb_buf line;
@@ -58,8 +59,8 @@ int mb_journal_trim(struct mb_engine *engine, struct mb_error *err)
     struct mb_stmt *stmt;
 
     if (mb_db_query(engine->state->db,
-                    "DELETE FROM merge WHERE time < ?1 OR id <= (SELECT max(id) FROM merge) - ?2", &stmt, err) !=
-        0) {
+                    "DELETE FROM merge WHERE time < ?1 OR id <= (SELECT max(id) FROM merge) - ?2",
+                    &stmt, err) != 0) {
         return -1;
     }
     mb_db_bind_int(stmt, 1, mb_core_now(engine) - KEEP_MS);
@@ -67,16 +68,18 @@ int mb_journal_trim(struct mb_engine *engine, struct mb_error *err)
     if (mb_db_run(stmt, err) != 0) {
         return -1;
     }
-    return mb_db_exec(engine->state->db,
-                      "DELETE FROM journal WHERE NOT in_flight AND merge NOT IN (SELECT id FROM merge)", err);
+    return mb_db_exec(
+        engine->state->db,
+        "DELETE FROM journal WHERE NOT in_flight AND merge NOT IN (SELECT id FROM merge)", err);
 }
 
-/* The local row that a record in flight became, if the live database has it: the same identity, at a rowid that the map does not
- * have. */
+/* The local row that a record in flight became, if the live database has it: the same identity, at
+ * a rowid that the map does not have. */
 static int find_inserted(struct mb_engine *engine, int table, const struct mb_record *record,
                          int64_t *rowid_out, struct mb_error *err)
 {
-    const struct mb_column *created = mb_record_column(record, mb_profile_tables[table].created_column);
+    const struct mb_column *created =
+        mb_record_column(record, mb_profile_tables[table].created_column);
     struct mb_stmt *list = NULL;
     struct mb_live_row *row;
     char *sql;
@@ -95,7 +98,8 @@ static int find_inserted(struct mb_engine *engine, int table, const struct mb_re
         return 0;
     }
     row = mb_alloc(sizeof(*row));
-    sql = mb_alloc_format("SELECT id FROM %s WHERE created_at_epoch = ?1", mb_profile_tables[table].name);
+    sql = mb_alloc_format("SELECT id FROM %s WHERE created_at_epoch = ?1",
+                          mb_profile_tables[table].name);
     step = mb_db_prepare(engine->live, sql, &list, err);
     if (step == 0) {
         mb_db_bind_value(list, 1, &created->value);
@@ -121,8 +125,8 @@ static int find_inserted(struct mb_engine *engine, int table, const struct mb_re
 }
 
 /* Registers as the record has them, dirty where the live row differs. */
-static int map_inserted(struct mb_engine *engine, int table, const struct mb_record *record, int64_t rowid,
-                        struct mb_error *err)
+static int map_inserted(struct mb_engine *engine, int table, const struct mb_record *record,
+                        int64_t rowid, struct mb_error *err)
 {
     struct mb_live_row *row = mb_alloc(sizeof(*row));
     struct mb_stmt *stmt = NULL;
@@ -153,8 +157,10 @@ static int map_inserted(struct mb_engine *engine, int table, const struct mb_rec
     (void)mb_state_regs_raise(table, &known.regs, &loose);
     for (size_t i = 0; i < MB_PROFILE_REGISTERS_MAX; i++) {
         struct mb_reg *reg = &known.regs.items[i];
-        if (reg->is_present && local.items[i].is_present && !mb_regs_same_value(reg, &local.items[i])) {
-            reg->is_dirty = reg->value.type != MB_VALUE_NULL && local.items[i].value.type == MB_VALUE_NULL;
+        if (reg->is_present && local.items[i].is_present &&
+            !mb_regs_same_value(reg, &local.items[i])) {
+            reg->is_dirty =
+                reg->value.type != MB_VALUE_NULL && local.items[i].value.type == MB_VALUE_NULL;
             reg->seen = mb_regs_fingerprint(&local.items[i]);
         }
     }
@@ -168,8 +174,8 @@ out:
 }
 
 /* A register that holds in the live database what the record brought is the record's. */
-static int adopt_registers(struct mb_engine *engine, struct mb_state_row *known, const struct mb_record *record,
-                           struct mb_error *err)
+static int adopt_registers(struct mb_engine *engine, struct mb_state_row *known,
+                           const struct mb_record *record, struct mb_error *err)
 {
     struct mb_live_row *row = mb_alloc(sizeof(*row));
     struct mb_stmt *stmt = NULL;
@@ -190,7 +196,8 @@ static int adopt_registers(struct mb_engine *engine, struct mb_state_row *known,
     for (size_t i = 0; mb_profile_tables[known->table].registers[i].name != NULL; i++) {
         struct mb_reg *kept = &known->regs.items[i];
         if (regs.items[i].is_present && mb_regs_same_value(&regs.items[i], &local.items[i]) &&
-            mb_regs_compare(mb_profile_tables[known->table].registers[i].rule, &regs.items[i], kept) > 0) {
+            mb_regs_compare(mb_profile_tables[known->table].registers[i].rule, &regs.items[i],
+                            kept) > 0) {
             *kept = regs.items[i];
             is_changed = true;
         }
@@ -204,13 +211,14 @@ out:
 }
 
 /* The row is gone, or a stub stands where the session was: the delete was done. */
-static int finish_delete(struct mb_engine *engine, struct mb_state_row *known, const struct mb_record *record,
-                         struct mb_error *err)
+static int finish_delete(struct mb_engine *engine, struct mb_state_row *known,
+                         const struct mb_record *record, struct mb_error *err)
 {
     struct mb_live_row *row = mb_alloc(sizeof(*row));
     struct mb_stmt *stmt = NULL;
     struct mb_state *state = engine->state;
-    int step = known->has_local ? mb_live_find(engine, known->table, known->local, row, &stmt, err) : 0;
+    int step =
+        known->has_local ? mb_live_find(engine, known->table, known->local, row, &stmt, err) : 0;
     bool is_stub = step == 1 && known->table == MB_TABLE_SESSIONS && row->session != NULL &&
                    row->session->is_stub;
 
@@ -220,12 +228,14 @@ static int finish_delete(struct mb_engine *engine, struct mb_state_row *known, c
         return step < 0 ? -1 : 0;
     }
     if (is_stub) {
-        if (mb_db_query(state->db, "INSERT OR REPLACE INTO stub(local, id) VALUES(?1, ?2)", &stmt, err) != 0) {
+        if (mb_db_query(state->db, "INSERT OR REPLACE INTO stub(local, id) VALUES(?1, ?2)", &stmt,
+                        err) != 0) {
             return -1;
         }
         mb_db_bind_int(stmt, 1, known->local);
         mb_db_bind_blob(stmt, 2, known->id, MB_ROW_ID_SIZE);
-        if (mb_db_run(stmt, err) != 0 || mb_sessions_refresh(engine->sessions, known->local, err) != 0) {
+        if (mb_db_run(stmt, err) != 0 ||
+            mb_sessions_refresh(engine->sessions, known->local, err) != 0) {
             return -1;
         }
     }
@@ -236,10 +246,12 @@ static int finish_delete(struct mb_engine *engine, struct mb_state_row *known, c
     if (mb_state_row_remove(state, known->id, err) != 0) {
         return -1;
     }
-    return mb_state_tomb_put(state, known->id, known->table, &record->version, record->is_decided, err);
+    return mb_state_tomb_put(state, known->id, known->table, &record->version, record->is_decided,
+                             err);
 }
 
-static int recover_record(struct mb_engine *engine, const struct mb_record *record, struct mb_error *err)
+static int recover_record(struct mb_engine *engine, const struct mb_record *record,
+                          struct mb_error *err)
 {
     int table = mb_profile_find(record->table);
     struct mb_state_row known;
@@ -265,7 +277,8 @@ static int recover_record(struct mb_engine *engine, const struct mb_record *reco
         return found;
     }
     found = mb_state_tomb_find(engine->state, record->row_id, &tomb, err);
-    if (found == 1 && table == MB_TABLE_SESSIONS && mb_record_version_compare(&record->version, &tomb) > 0) {
+    if (found == 1 && table == MB_TABLE_SESSIONS &&
+        mb_record_version_compare(&record->version, &tomb) > 0) {
         /* A session that was made again: only if it is really here. */
         found = find_inserted(engine, table, record, &rowid, err);
         if (found == 1) {
@@ -291,7 +304,8 @@ static int is_same_file(struct mb_engine *engine, bool *same_out, struct mb_erro
         mb_state_get_int(engine->state, "db_inode", 0, &inode, err) != 0) {
         return -1;
     }
-    *same_out = device == (int64_t)(info.device & INT64_MAX) && inode == (int64_t)(info.inode & INT64_MAX);
+    *same_out =
+        device == (int64_t)(info.device & INT64_MAX) && inode == (int64_t)(info.inode & INT64_MAX);
     return 0;
 }
 
@@ -302,7 +316,8 @@ int mb_journal_recover(struct mb_engine *engine, struct mb_error *err)
     bool is_same = false;
     int step;
 
-    if (mb_db_scalar(engine->state->db, "SELECT count(*) FROM journal WHERE in_flight", 0, &count, err) != 0) {
+    if (mb_db_scalar(engine->state->db, "SELECT count(*) FROM journal WHERE in_flight", 0, &count,
+                     err) != 0) {
         return -1;
     }
     if (count == 0) {
@@ -312,8 +327,8 @@ int mb_journal_recover(struct mb_engine *engine, struct mb_error *err)
         return -1;
     }
     if (is_same) {
-        if (mb_db_query(engine->state->db, "SELECT record FROM journal WHERE in_flight ORDER BY id", &stmt, err) !=
-            0) {
+        if (mb_db_query(engine->state->db, "SELECT record FROM journal WHERE in_flight ORDER BY id",
+                        &stmt, err) != 0) {
             return -1;
         }
         while ((step = mb_db_step(stmt, err)) == 1) {

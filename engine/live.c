@@ -32,7 +32,8 @@ static const char *text_of(const struct mb_value *value)
     return (const char *)value->data; /* SQLite puts a NUL behind */
 }
 
-static const struct mb_session *find_session(struct mb_engine *engine, const struct mb_live_row *row)
+static const struct mb_session *find_session(struct mb_engine *engine,
+                                             const struct mb_live_row *row)
 {
     const struct mb_schema_table *schema = row->schema;
     const char *name;
@@ -46,13 +47,16 @@ static const struct mb_session *find_session(struct mb_engine *engine, const str
     }
     if (schema->link_column >= 0) {
         const struct mb_value *link = &row->values[schema->link_column];
-        return link->type == MB_VALUE_INTEGER ? mb_sessions_by_rowid(engine->sessions, link->integer) : NULL;
+        return link->type == MB_VALUE_INTEGER
+                   ? mb_sessions_by_rowid(engine->sessions, link->integer)
+                   : NULL;
     }
     name = text_of(&row->values[schema->content_column]);
     return name == NULL ? NULL : mb_sessions_by_content(engine->sessions, name);
 }
 
-void mb_live_read(struct mb_engine *engine, int table, struct mb_stmt *stmt, struct mb_live_row *row_out)
+void mb_live_read(struct mb_engine *engine, int table, struct mb_stmt *stmt,
+                  struct mb_live_row *row_out)
 {
     const struct mb_value *project;
     const struct mb_value *created;
@@ -68,10 +72,10 @@ void mb_live_read(struct mb_engine *engine, int table, struct mb_stmt *stmt, str
     row_out->created = created != NULL && created->type == MB_VALUE_INTEGER ? created->integer : 0;
     row_out->session = find_session(engine, row_out);
     project = by_name(row_out, "project");
-    row_out->is_excluded = (project != NULL && value_is(project, MB_PROFILE_OBSERVER_PROJECT)) ||
-                           (row_out->session != NULL && row_out->session->is_excluded) ||
-                           (table == MB_TABLE_SESSIONS &&
-                            (row_out->session == NULL || row_out->session->is_stub));
+    row_out->is_excluded =
+        (project != NULL && value_is(project, MB_PROFILE_OBSERVER_PROJECT)) ||
+        (row_out->session != NULL && row_out->session->is_excluded) ||
+        (table == MB_TABLE_SESSIONS && (row_out->session == NULL || row_out->session->is_stub));
 }
 
 int mb_live_find(struct mb_engine *engine, int table, int64_t rowid, struct mb_live_row *row_out,
@@ -103,7 +107,8 @@ void mb_live_row_id(struct mb_engine *engine, const struct mb_live_row *row, int
     mb_identity_row_id(engine->state->sha, &identity, copy, out);
 }
 
-/* The row id of the observation that a tool use points at, as a value; NULL if it has none that we know. */
+/* The row id of the observation that a tool use points at, as a value; NULL if it has none that we
+ * know. */
 static int observation_value(struct mb_engine *engine, const struct mb_live_row *row,
                              struct mb_regs *regs, struct mb_value *value_out, struct mb_error *err)
 {
@@ -209,8 +214,9 @@ const struct mb_value *mb_live_title(const struct mb_live_row *row)
     return NULL;
 }
 
-void mb_live_registers_record(int table, const uint8_t id[static MB_ROW_ID_SIZE], const struct mb_regs *regs,
-                              uint32_t mask, struct mb_record *record_out)
+void mb_live_registers_record(int table, const uint8_t id[static MB_ROW_ID_SIZE],
+                              const struct mb_regs *regs, uint32_t mask,
+                              struct mb_record *record_out)
 {
     const struct mb_profile_table *profile = &mb_profile_tables[table];
 
@@ -218,7 +224,8 @@ void mb_live_registers_record(int table, const uint8_t id[static MB_ROW_ID_SIZE]
     record_out->kind = MB_RECORD_REGISTERS;
     record_out->table = profile->name;
     memcpy(record_out->row_id, id, MB_ROW_ID_SIZE);
-    record_out->registers = mb_alloc_zeroed(MB_PROFILE_REGISTERS_MAX, sizeof(*record_out->registers));
+    record_out->registers =
+        mb_alloc_zeroed(MB_PROFILE_REGISTERS_MAX, sizeof(*record_out->registers));
     for (size_t i = 0; profile->registers[i].name != NULL; i++) {
         const struct mb_reg *reg = &regs->items[i];
         struct mb_register *target = &record_out->registers[record_out->register_count];
@@ -236,7 +243,8 @@ void mb_live_registers_record(int table, const uint8_t id[static MB_ROW_ID_SIZE]
 
 /* Where the state knows only the hash of a text, the row's own text is the one to send. */
 static int known_regs(struct mb_engine *engine, const struct mb_live_row *row,
-                      const struct mb_state_row *known, struct mb_regs *regs_out, struct mb_error *err)
+                      const struct mb_state_row *known, struct mb_regs *regs_out,
+                      struct mb_error *err)
 {
     struct mb_regs local;
 
@@ -260,8 +268,9 @@ static void add_columns(const struct mb_live_row *row, const struct mb_record *e
     const struct mb_profile_table *profile = row->schema->profile;
     size_t extra_count = extra == NULL ? 0 : extra->column_count;
 
-    record->columns = mb_alloc_zeroed(row->schema->column_count + MB_IDENTITY_VALUES_MAX + extra_count + 1,
-                                      sizeof(*record->columns));
+    record->columns =
+        mb_alloc_zeroed(row->schema->column_count + MB_IDENTITY_VALUES_MAX + extra_count + 1,
+                        sizeof(*record->columns));
     for (size_t i = 0; profile->identity[i].column != NULL; i++) {
         const char *name = profile->identity[i].column;
         struct mb_identity identity = {profile, {{0}}};
@@ -286,8 +295,9 @@ static void add_columns(const struct mb_live_row *row, const struct mb_record *e
     }
 }
 
-int mb_live_record(struct mb_engine *engine, const struct mb_live_row *row, const struct mb_state_row *known,
-                   const struct mb_record *extra, struct mb_record *record_out, struct mb_error *err)
+int mb_live_record(struct mb_engine *engine, const struct mb_live_row *row,
+                   const struct mb_state_row *known, const struct mb_record *extra,
+                   struct mb_record *record_out, struct mb_error *err)
 {
     struct mb_regs regs;
     int64_t copy = 0;

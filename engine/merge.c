@@ -17,7 +17,8 @@
 #define BATCH_ROWS_MIN 10
 #define BATCH_BYTES_MAX (8 * MB_MIB)
 #define LOCK_TARGET_MS 100
-#define PAUSE_PERCENT 30 /* of the time the lock was held: with less the worker starves (measured) */
+#define PAUSE_PERCENT                                                                              \
+    30 /* of the time the lock was held: with less the worker starves (measured) */
 #define LEFTOVER_ROUNDS_MAX 100000
 
 struct mb_merge {
@@ -102,7 +103,8 @@ static int plan(struct mb_merge *merge, struct mb_error *err)
     return rc;
 }
 
-/* Rows before what speaks of them, parents before children, and on the way out the other way round: fewer stubs are made. */
+/* Rows before what speaks of them, parents before children, and on the way out the other way round:
+ * fewer stubs are made. */
 static int rank(const struct mb_record *record)
 {
     int table = mb_profile_find(record->table);
@@ -127,7 +129,8 @@ static int apply_all(struct mb_merge *merge, struct mb_error *err)
 }
 
 /* Commits both, the live database first. */
-static int commit(struct mb_engine *engine, mb_merge_finish_fn finish, void *context, struct mb_error *err)
+static int commit(struct mb_engine *engine, mb_merge_finish_fn finish, void *context,
+                  struct mb_error *err)
 {
     if (mb_capture_note_marks(engine, err) != 0 || mb_core_step(engine, "live-commit", err) != 0 ||
         mb_db_commit(engine->live, err) != 0 || mb_core_step(engine, "live-committed", err) != 0 ||
@@ -148,13 +151,16 @@ static void give_way(struct mb_engine *engine, int64_t lock_ms)
 static void adapt(struct mb_merge *merge, int64_t lock_ms)
 {
     if (lock_ms > LOCK_TARGET_MS && merge->batch_rows > BATCH_ROWS_MIN) {
-        merge->batch_rows = merge->batch_rows / 2 < BATCH_ROWS_MIN ? BATCH_ROWS_MIN : merge->batch_rows / 2;
+        merge->batch_rows =
+            merge->batch_rows / 2 < BATCH_ROWS_MIN ? BATCH_ROWS_MIN : merge->batch_rows / 2;
     } else if (lock_ms < LOCK_TARGET_MS / 2 && merge->batch_rows < BATCH_ROWS_MAX) {
-        merge->batch_rows = merge->batch_rows * 2 > BATCH_ROWS_MAX ? BATCH_ROWS_MAX : merge->batch_rows * 2;
+        merge->batch_rows =
+            merge->batch_rows * 2 > BATCH_ROWS_MAX ? BATCH_ROWS_MAX : merge->batch_rows * 2;
     }
 }
 
-static int run_batch(struct mb_merge *merge, mb_merge_finish_fn finish, void *context, struct mb_error *err)
+static int run_batch(struct mb_merge *merge, mb_merge_finish_fn finish, void *context,
+                     struct mb_error *err)
 {
     struct mb_engine *engine = merge->engine;
     int64_t started = mb_core_now(engine);
@@ -162,8 +168,9 @@ static int run_batch(struct mb_merge *merge, mb_merge_finish_fn finish, void *co
 
     if (mb_core_step(engine, "merge-begin", err) != 0 || begin(engine, false, err) != 0 ||
         plan(merge, err) != 0 || mb_state_commit(engine->state, err) != 0 ||
-        mb_core_step(engine, "journal-written", err) != 0 || mb_state_begin(engine->state, err) != 0 ||
-        apply_all(merge, err) != 0 || commit(engine, finish, context, err) != 0) {
+        mb_core_step(engine, "journal-written", err) != 0 ||
+        mb_state_begin(engine->state, err) != 0 || apply_all(merge, err) != 0 ||
+        commit(engine, finish, context, err) != 0) {
         roll_back(engine);
         return -1;
     }
@@ -196,7 +203,8 @@ int mb_merge_add(struct mb_merge *merge, struct mb_record *record, struct mb_err
     return 0;
 }
 
-int mb_merge_flush(struct mb_merge *merge, mb_merge_finish_fn finish, void *context, struct mb_error *err)
+int mb_merge_flush(struct mb_merge *merge, mb_merge_finish_fn finish, void *context,
+                   struct mb_error *err)
 {
     struct mb_engine *engine = merge->engine;
 
@@ -223,7 +231,8 @@ int mb_merge_capture(struct mb_engine *engine, bool accept_deletes, struct mb_er
     if (mb_core_step(engine, "capture-begin", err) != 0 || mb_core_open_live(engine, err) != 0 ||
         mb_db_begin(engine->live, err) != 0 || mb_state_begin(engine->state, err) != 0 ||
         mb_journal_recover(engine, err) != 0 || mb_capture_run(engine, &options, err) != 0 ||
-        mb_core_step(engine, "capture-commit", err) != 0 || mb_state_commit(engine->state, err) != 0) {
+        mb_core_step(engine, "capture-commit", err) != 0 ||
+        mb_state_commit(engine->state, err) != 0) {
         roll_back(engine);
         return -1;
     }
@@ -248,7 +257,8 @@ int mb_merge_leftovers(struct mb_engine *engine, struct mb_error *err)
         int64_t started = mb_core_now(engine);
         int64_t now = 0;
         bool has_any = false;
-        if (mb_core_open_live(engine, err) != 0 || mb_apply_has_leftovers(engine, &has_any, err) != 0 ||
+        if (mb_core_open_live(engine, err) != 0 ||
+            mb_apply_has_leftovers(engine, &has_any, err) != 0 ||
             count_leftovers(engine, &now, err) != 0) {
             return -1;
         }

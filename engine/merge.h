@@ -5,9 +5,10 @@
 /*
  * Batches of records into the live database, while claude-mem runs.
  *
- * A batch is one short write transaction of the live database (live-safe). Inside it: capture; the journal, durable in
- * state.db; the writes; the commit; then state.db's. Killed between the two commits, the journal tells what
- * happened (mb_journal_recover). Between batches the worker gets its turn.
+ * A batch is one short write transaction of the live database (live-safe). Inside it: capture; the
+ * journal, durable in state.db; the writes; the commit; then state.db's. Killed between the two
+ * commits, the journal tells what happened (mb_journal_recover). Between batches the worker gets
+ * its turn.
  */
 
 #include "live.h"
@@ -23,16 +24,18 @@ struct mb_merge *mb_merge_new(struct mb_engine *engine, const struct mb_merge_co
 void mb_merge_free(struct mb_merge *merge); /* what was not flushed is dropped */
 
 /* Takes *record (leaves zeros). */
-MB_MUST_USE int mb_merge_add(struct mb_merge *merge, struct mb_record *record, struct mb_error *err);
+MB_MUST_USE int mb_merge_add(struct mb_merge *merge, struct mb_record *record,
+                             struct mb_error *err);
 
-/* Applies what is collected. `finish` (or NULL) runs in the state's transaction of the last batch, after which all that was
- * added is done: the place to move cursors. */
+/* Applies what is collected. `finish` (or NULL) runs in the state's transaction of the last batch,
+ * after which all that was added is done: the place to move cursors. */
 typedef int (*mb_merge_finish_fn)(void *context, struct mb_error *err);
 MB_MUST_USE int mb_merge_flush(struct mb_merge *merge, mb_merge_finish_fn finish, void *context,
                                struct mb_error *err);
 
 /* Captures alone, in transactions of its own; recovers first. */
-MB_MUST_USE int mb_merge_capture(struct mb_engine *engine, bool accept_deletes, struct mb_error *err);
+MB_MUST_USE int mb_merge_capture(struct mb_engine *engine, bool accept_deletes,
+                                 struct mb_error *err);
 
 /* Leftovers (apply.h), as batches, until there are none or nothing moves. */
 MB_MUST_USE int mb_merge_leftovers(struct mb_engine *engine, struct mb_error *err);

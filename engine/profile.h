@@ -3,10 +3,11 @@
 #define MB_PROFILE_H
 
 /*
- * What membridge knows of claude-mem's tables: one declarative table. For each synced table it says which values make a
- * row's identity, which columns are registers (can change after insert, and carry versions), which stay on
- * the machine, and how a child names its session. A column that is none of these is immutable payload, also one that
- * a newer claude-mem adds. schema.c lays this over the tables that a database really has.
+ * What membridge knows of claude-mem's tables: one declarative table. For each synced table it says
+ * which values make a row's identity, which columns are registers (can change after insert, and
+ * carry versions), which stay on the machine, and how a child names its session. A column that is
+ * none of these is immutable payload, also one that a newer claude-mem adds. schema.c lays this
+ * over the tables that a database really has.
  */
 
 #include "record.h"
@@ -16,12 +17,12 @@
 /* How a register's two values are merged. */
 enum mb_profile_rule {
     MB_RULE_NEWEST = 1, /* greatest of (not null, version, value) */
-    MB_RULE_LONGEST,    /* texts that people cut: the longest wins, a local cut is not undone nor published */
+    MB_RULE_LONGEST, /* texts that people cut: the longest wins, a local cut is not undone nor published */
 };
 
 enum mb_profile_register_kind {
     MB_REGISTER_COLUMN = 1,
-    MB_REGISTER_SESSION,     /* the row's session, as row id; its local column is the table's session column */
+    MB_REGISTER_SESSION, /* the row's session, as row id; its local column is the table's session column */
     MB_REGISTER_OBSERVATION, /* the observation that a tool use led to, likewise */
 };
 
@@ -29,13 +30,15 @@ struct mb_profile_register {
     const char *name; /* of the column; of a reference: its name in records */
     enum mb_profile_register_kind kind;
     enum mb_profile_rule rule;
-    bool is_quiet; /* made by the program, differs by nature: losing values are not listed as conflicts */
+    bool
+        is_quiet; /* made by the program, differs by nature: losing values are not listed as conflicts */
 };
 
 struct mb_profile_identity {
     const char *column;
     size_t char_count_max; /* only the first so many characters count; 0: all */
-    const char *absent;    /* the value where a schema has no such column or the row NULL in it; NULL: NULL */
+    const char
+        *absent; /* the value where a schema has no such column or the row NULL in it; NULL: NULL */
 };
 
 /* How a table's rows point at their session. */
@@ -61,10 +64,10 @@ struct mb_profile_table {
     bool is_optional;           /* synced only when switched on */
     bool is_unique;             /* a row has no equal copies: identity is UNIQUE in claude-mem */
     enum mb_profile_session_link link;
-    const struct mb_profile_identity *identity; /* ends with column NULL */
+    const struct mb_profile_identity *identity;  /* ends with column NULL */
     const struct mb_profile_register *registers; /* ends with name NULL */
     const char *const *local;                    /* ends with NULL; besides "id" */
-    const char *const *title;                    /* columns to show a row by, first that is not empty */
+    const char *const *title; /* columns to show a row by, first that is not empty */
 };
 
 extern const struct mb_profile_table mb_profile_tables[MB_TABLE_COUNT];

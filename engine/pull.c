@@ -17,7 +17,8 @@
 
 #include "banned.h"
 
-/* A stream that we have read is gone or older at so many pulls in a row: then the store was emptied or restored. */
+/* A stream that we have read is gone or older at so many pulls in a row: then the store was emptied
+ * or restored. */
 #define MISSING_PULLS 2
 
 struct pull {
@@ -29,7 +30,8 @@ struct pull {
     bool has_work;
 };
 
-/* Puts deleted rows that wait for a decision back: they are known alive and missing, so healing brings them. */
+/* Puts deleted rows that wait for a decision back: they are known alive and missing, so healing
+ * brings them. */
 static int release_by_heal(struct mb_engine *engine, struct mb_error *err)
 {
     static const char sql[] = "UPDATE row SET local = NULL WHERE id IN (SELECT id FROM held_out);"
@@ -56,10 +58,12 @@ static int forget_cursors(struct mb_engine *engine, struct mb_error *err)
     return 0;
 }
 
-/* What is wrong with one stream must not keep the others away: it is told, and tried again by the next pull. */
+/* What is wrong with one stream must not keep the others away: it is told, and tried again by the
+ * next pull. */
 static bool is_of_one_stream(const struct mb_error *err)
 {
-    return err->code == MB_ERR_CORRUPT || err->code == MB_ERR_FORMAT || err->code == MB_ERR_NOT_FOUND;
+    return err->code == MB_ERR_CORRUPT || err->code == MB_ERR_FORMAT ||
+           err->code == MB_ERR_NOT_FOUND;
 }
 
 static int read_heads(struct pull *pull, struct mb_error *err)
@@ -70,8 +74,8 @@ static int read_heads(struct pull *pull, struct mb_error *err)
         const struct mb_stream_key *key = &pull->heads.items[i];
         bool is_own = memcmp(key->machine, engine->state->machine, MB_MACHINE_ID_SIZE) == 0;
         bool is_seen = false;
-        if ((is_own && !pull->is_healing) || mb_pull_stream_is_seen(engine, key->key, &is_seen, err) != 0 ||
-            is_seen) {
+        if ((is_own && !pull->is_healing) ||
+            mb_pull_stream_is_seen(engine, key->key, &is_seen, err) != 0 || is_seen) {
             if (!is_own && !is_seen) {
                 return -1;
             }
@@ -87,7 +91,8 @@ static int read_heads(struct pull *pull, struct mb_error *err)
             if (!is_of_one_stream(err)) {
                 return -1;
             }
-            mb_log_trace("engine", "event=stream-failed key=%s code=%s", key->key, mb_error_name(err->code));
+            mb_log_trace("engine", "event=stream-failed key=%s code=%s", key->key,
+                         mb_error_name(err->code));
             pull->report->warning = *err;
             if (engine->live == NULL && mb_core_open_live(engine, err) != 0) {
                 return -1;
@@ -99,7 +104,8 @@ static int read_heads(struct pull *pull, struct mb_error *err)
 
 /* ---- streams that went back ---- */
 
-static int count_missing(struct mb_engine *engine, const struct mb_stream_list *heads, struct mb_error *err)
+static int count_missing(struct mb_engine *engine, const struct mb_stream_list *heads,
+                         struct mb_error *err)
 {
     struct mb_stmt *list, *update;
     struct lost {
@@ -109,8 +115,8 @@ static int count_missing(struct mb_engine *engine, const struct mb_stream_list *
     size_t count = 0;
     int step;
 
-    if (mb_db_query(engine->state->db, "SELECT machine, head, missing FROM stream WHERE head > 0", &list, err) !=
-        0) {
+    if (mb_db_query(engine->state->db, "SELECT machine, head, missing FROM stream WHERE head > 0",
+                    &list, err) != 0) {
         return -1;
     }
     while ((step = mb_db_step(list, err)) == 1) {
@@ -165,7 +171,8 @@ static int note_missing(struct pull *pull, struct mb_error *err)
 
 /* ---- healing ---- */
 
-static int merge_block(struct mb_engine *engine, const uint8_t *body, size_t size, struct mb_error *err)
+static int merge_block(struct mb_engine *engine, const uint8_t *body, size_t size,
+                       struct mb_error *err)
 {
     const struct mb_merge_config config = {"this machine", 0};
     struct mb_merge *merge = mb_merge_new(engine, &config);
@@ -197,7 +204,8 @@ static int merge_outbox(struct mb_engine *engine, struct mb_error *err)
     size_t count = 0;
     int step;
 
-    if (mb_db_query(engine->state->db, "SELECT body, 1 FROM sending UNION ALL SELECT body, 0 FROM out", &stmt,
+    if (mb_db_query(engine->state->db,
+                    "SELECT body, 1 FROM sending UNION ALL SELECT body, 0 FROM out", &stmt,
                     err) != 0) {
         return -1;
     }
@@ -228,8 +236,9 @@ static int merge_outbox(struct mb_engine *engine, struct mb_error *err)
 /* It goes on until nothing known alive is missing. */
 static int check_healed(struct mb_engine *engine, struct mb_error *err)
 {
-    static const char sql[] = "SELECT count(*) FROM row WHERE local IS NULL AND NOT suppressed AND id NOT IN "
-                              "(SELECT id FROM shelf)";
+    static const char sql[] =
+        "SELECT count(*) FROM row WHERE local IS NULL AND NOT suppressed AND id NOT IN "
+        "(SELECT id FROM shelf)";
     int64_t missing = 0;
 
     if (mb_db_scalar(engine->state->db, sql, 0, &missing, err) != 0) {
@@ -239,7 +248,8 @@ static int check_healed(struct mb_engine *engine, struct mb_error *err)
     if (missing > 0) {
         return 0;
     }
-    if (mb_state_begin(engine->state, err) != 0 || mb_state_set_int(engine->state, "heal", 0, err) != 0 ||
+    if (mb_state_begin(engine->state, err) != 0 ||
+        mb_state_set_int(engine->state, "heal", 0, err) != 0 ||
         mb_state_commit(engine->state, err) != 0) {
         mb_state_rollback(engine->state);
         return -1;
@@ -300,7 +310,8 @@ static int accept_held(struct mb_engine *engine, struct mb_error *err)
 static int forget_settled_holds(struct mb_engine *engine, struct mb_error *err)
 {
     if (mb_state_begin(engine->state, err) != 0 ||
-        mb_db_exec(engine->state->db, "DELETE FROM held_in WHERE id NOT IN (SELECT id FROM row)", err) != 0 ||
+        mb_db_exec(engine->state->db, "DELETE FROM held_in WHERE id NOT IN (SELECT id FROM row)",
+                   err) != 0 ||
         mb_journal_trim(engine, err) != 0 || mb_state_commit(engine->state, err) != 0) {
         mb_state_rollback(engine->state);
         return -1;
@@ -341,7 +352,8 @@ static int finish(struct pull *pull, struct mb_error *err)
 
     if (note_missing(pull, err) != 0 || (pull->is_healing && merge_outbox(engine, err) != 0) ||
         (pull->request->accept_deletes && accept_held(engine, err) != 0) ||
-        mb_core_open_live(engine, err) != 0 || mb_apply_has_leftovers(engine, &has_leftovers, err) != 0 ||
+        mb_core_open_live(engine, err) != 0 ||
+        mb_apply_has_leftovers(engine, &has_leftovers, err) != 0 ||
         (has_leftovers && mb_merge_leftovers(engine, err) != 0) ||
         (pull->is_healing && check_healed(engine, err) != 0)) {
         return -1;
@@ -361,7 +373,10 @@ static int count_held(struct pull *pull, struct mb_error *err)
 int mb_pull_run(struct mb_engine *engine, const struct mb_pull_request *request,
                 struct mb_pull_report *report, struct mb_error *err)
 {
-    struct pull pull = {engine, request, report, {NULL, 0}, false, false};
+    struct pull pull = {
+        engine, request, report, {NULL, 0},
+           false, false
+    };
     const struct mb_core_counts *counts = &engine->counts;
     int rc = -1;
 
@@ -378,11 +393,11 @@ out:
     report->rows_deleted = counts->deleted;
     report->rows_parked = counts->parked;
     report->conflicts = counts->conflicts;
-    report->outcome = counts->inserted + counts->updated + counts->deleted + counts->parked +
-                                  counts->conflicts >
-                              0
-                          ? MB_OUTCOME_DONE
-                          : MB_OUTCOME_NOTHING;
+    report->outcome =
+        counts->inserted + counts->updated + counts->deleted + counts->parked + counts->conflicts >
+                0
+            ? MB_OUTCOME_DONE
+            : MB_OUTCOME_NOTHING;
     mb_stream_list_release(&pull.heads);
     return rc;
 }

@@ -2,7 +2,8 @@
 #ifndef MB_PULL_H
 #define MB_PULL_H
 
-/* What is new in the store, into the live database. The operation itself: engine.h, mb_engine_pull. */
+/* What is new in the store, into the live database. The operation itself: engine.h,
+ * mb_engine_pull. */
 
 #include "core.h"
 

@@ -21,13 +21,14 @@ struct reading {
     const struct mb_stream_key *key;
     const struct mb_head *head;
     const struct mb_head_entry *entry;
-    int64_t behind; /* records that are still to come after this segment */
+    int64_t behind;  /* records that are still to come after this segment */
     int64_t deletes; /* undecided tombstones of living rows, over all new segments */
     bool hold_deletes;
     char name[64];
 };
 
-int mb_pull_stream_is_seen(struct mb_engine *engine, const char *key, bool *seen_out, struct mb_error *err)
+int mb_pull_stream_is_seen(struct mb_engine *engine, const char *key, bool *seen_out,
+                           struct mb_error *err)
 {
     struct mb_stmt *stmt;
     int step;
@@ -48,8 +49,8 @@ static int is_applied(struct mb_engine *engine, const struct mb_head *head,
     struct mb_stmt *stmt;
     int step;
 
-    if (mb_db_query(engine->state->db, "SELECT 1 FROM applied WHERE machine = ?1 AND chain = ?2", &stmt, err) !=
-        0) {
+    if (mb_db_query(engine->state->db, "SELECT 1 FROM applied WHERE machine = ?1 AND chain = ?2",
+                    &stmt, err) != 0) {
         return -1;
     }
     mb_db_bind_blob(stmt, 1, head->machine, MB_MACHINE_ID_SIZE);
@@ -63,7 +64,8 @@ static int is_applied(struct mb_engine *engine, const struct mb_head *head,
 /* ---- one record: is it what it says? ---- */
 
 /* verify-first: the row id must follow from the content, and references must be ids. */
-static int check_record(struct mb_engine *engine, const struct mb_record *record, struct mb_error *err)
+static int check_record(struct mb_engine *engine, const struct mb_record *record,
+                        struct mb_error *err)
 {
     int table = mb_profile_find(record->table);
     struct mb_identity identity;
@@ -76,7 +78,8 @@ static int check_record(struct mb_engine *engine, const struct mb_record *record
         int index = mb_profile_register_find(&mb_profile_tables[table], record->registers[i].name);
         const struct mb_value *value = &record->registers[i].value;
         if (index >= 0 && mb_profile_tables[table].registers[index].kind != MB_REGISTER_COLUMN &&
-            value->type != MB_VALUE_NULL && (value->type != MB_VALUE_BLOB || value->size != MB_ROW_ID_SIZE)) {
+            value->type != MB_VALUE_NULL &&
+            (value->type != MB_VALUE_BLOB || value->size != MB_ROW_ID_SIZE)) {
             return mb_error_set(err, MB_ERR_CORRUPT, "a reference is not a row id");
         }
     }
@@ -96,11 +99,12 @@ static int check_record(struct mb_engine *engine, const struct mb_record *record
     return 0;
 }
 
-typedef int (*record_fn)(struct reading *reading, struct mb_record *record, void *context, struct mb_error *err);
+typedef int (*record_fn)(struct reading *reading, struct mb_record *record, void *context,
+                         struct mb_error *err);
 
 /* Calls fn for each record of a segment; fn may take the record. */
-static int each_record(struct reading *reading, const struct mb_buf *segment, record_fn fn, void *context,
-                       struct mb_error *err)
+static int each_record(struct reading *reading, const struct mb_buf *segment, record_fn fn,
+                       void *context, struct mb_error *err)
 {
     struct mb_pack_reader *reader = NULL;
     const char *line;
@@ -108,8 +112,8 @@ static int each_record(struct reading *reading, const struct mb_buf *segment, re
     int64_t count = 0;
     int step;
 
-    if (mb_pack_reader_new(segment->data, segment->size, MB_PACK_SEGMENT, MB_LIMIT_SEGMENT_RAW_BYTES,
-                           MB_LIMIT_RECORD_BYTES, &reader, err) != 0) {
+    if (mb_pack_reader_new(segment->data, segment->size, MB_PACK_SEGMENT,
+                           MB_LIMIT_SEGMENT_RAW_BYTES, MB_LIMIT_RECORD_BYTES, &reader, err) != 0) {
         return -1;
     }
     while ((step = mb_pack_reader_next(reader, &line, &size, err)) == 1) {
@@ -134,7 +138,8 @@ static int each_record(struct reading *reading, const struct mb_buf *segment, re
 }
 
 /* First pass: every record is checked before one is applied, and deletes are weighed. */
-static int inspect(struct reading *reading, struct mb_record *record, void *context, struct mb_error *err)
+static int inspect(struct reading *reading, struct mb_record *record, void *context,
+                   struct mb_error *err)
 {
     struct mb_state_row row;
     int found;
@@ -164,8 +169,8 @@ static int hold(struct mb_engine *engine, const struct mb_record *record, struct
     if (mb_record_encode(record, &line, err) != 0 || mb_state_begin(engine->state, err) != 0) {
         goto out;
     }
-    if (mb_db_query(engine->state->db, "INSERT OR REPLACE INTO held_in(id, record) VALUES(?1, ?2)", &stmt, err) ==
-        0) {
+    if (mb_db_query(engine->state->db, "INSERT OR REPLACE INTO held_in(id, record) VALUES(?1, ?2)",
+                    &stmt, err) == 0) {
         mb_db_bind_blob(stmt, 1, record->row_id, MB_ROW_ID_SIZE);
         mb_db_bind_blob(stmt, 2, line.data, line.size - 1);
         rc = mb_db_run(stmt, err);
@@ -179,7 +184,8 @@ out:
     return rc;
 }
 
-static int merge_record(struct reading *reading, struct mb_record *record, void *context, struct mb_error *err)
+static int merge_record(struct reading *reading, struct mb_record *record, void *context,
+                        struct mb_error *err)
 {
     struct mb_engine *engine = reading->engine;
     struct mb_merge *merge = context;
@@ -238,7 +244,8 @@ static int finish_segment(void *context, struct mb_error *err)
     struct mb_stmt *stmt;
 
     if (mb_db_query(reading->engine->state->db,
-                    "INSERT OR IGNORE INTO applied(machine, chain, last) VALUES(?1, ?2, ?3)", &stmt, err) != 0) {
+                    "INSERT OR IGNORE INTO applied(machine, chain, last) VALUES(?1, ?2, ?3)", &stmt,
+                    err) != 0) {
         return -1;
     }
     mb_db_bind_blob(stmt, 1, reading->head->machine, MB_MACHINE_ID_SIZE);
@@ -257,8 +264,8 @@ static int append_covers(const struct mb_head *head, struct mb_buf *buf, struct 
         char chain[2 * MB_CHAIN_SIZE + 1];
         mb_digest_hex(head->covers[i].machine, MB_MACHINE_ID_SIZE, machine);
         mb_digest_hex(head->covers[i].chain, MB_CHAIN_SIZE, chain);
-        if (mb_buf_append_format(buf, err, "%s:%lld:%s;", machine, (long long)head->covers[i].sequence,
-                                 chain) != 0) {
+        if (mb_buf_append_format(buf, err, "%s:%lld:%s;", machine,
+                                 (long long)head->covers[i].sequence, chain) != 0) {
             return -1;
         }
     }
@@ -275,8 +282,9 @@ static int finish_head(struct reading *reading, struct mb_error *err)
 
     mb_buf_init(&covers, MB_LIMIT_HEAD_BYTES * 16);
     reading->behind = 0;
-    reading->entry = reading->head->entry_count == 0 ? NULL
-                                                     : &reading->head->entries[reading->head->entry_count - 1];
+    reading->entry = reading->head->entry_count == 0
+                         ? NULL
+                         : &reading->head->entries[reading->head->entry_count - 1];
     if (append_covers(reading->head, &covers, err) != 0 || mb_state_begin(state, err) != 0) {
         mb_buf_release(&covers);
         return -1;
@@ -286,7 +294,8 @@ static int finish_head(struct reading *reading, struct mb_error *err)
     }
     mb_db_bind_text(stmt, 1, reading->key->key);
     if (mb_db_run(stmt, err) != 0 || note_stream(reading, err) != 0 ||
-        mb_db_query(state->db, "UPDATE stream SET digest = ?2, covers = ?3 WHERE machine = ?1 AND head = ?4",
+        mb_db_query(state->db,
+                    "UPDATE stream SET digest = ?2, covers = ?3 WHERE machine = ?1 AND head = ?4",
                     &stmt, err) != 0) {
         goto out;
     }
@@ -334,14 +343,15 @@ static int find_new(struct reading *reading, size_t *first_out, struct mb_error 
     return 0;
 }
 
-static int read_entry(struct reading *reading, const struct mb_head_entry *entry, struct mb_buf *buf,
-                      struct mb_error *err)
+static int read_entry(struct reading *reading, const struct mb_head_entry *entry,
+                      struct mb_buf *buf, struct mb_error *err)
 {
     mb_core_progress(reading->engine, MB_PHASE_DOWNLOAD, 0, entry->size_bytes);
     return mb_stream_read_segment(reading->engine, reading->head->machine, entry, buf, err);
 }
 
-/* Deletes that come from one machine at once are weighed together, before any of them is applied. */
+/* Deletes that come from one machine at once are weighed together, before any of them is
+ * applied. */
 static int weigh_deletes(struct reading *reading, size_t first, struct mb_error *err)
 {
     struct mb_buf segment;
@@ -349,8 +359,8 @@ static int weigh_deletes(struct reading *reading, size_t first, struct mb_error 
     int64_t bound = 0;
     int rc = 0;
 
-    if (mb_db_scalar(reading->engine->state->db, "SELECT count(*) FROM row WHERE local IS NOT NULL", 0, &alive,
-                     err) != 0 ||
+    if (mb_db_scalar(reading->engine->state->db, "SELECT count(*) FROM row WHERE local IS NOT NULL",
+                     0, &alive, err) != 0 ||
         mb_core_delete_bound(reading->engine, &bound, err) != 0) {
         return -1;
     }
@@ -370,7 +380,8 @@ static int weigh_deletes(struct reading *reading, size_t first, struct mb_error 
     return rc;
 }
 
-static int merge_entry(struct reading *reading, const struct mb_head_entry *entry, struct mb_error *err)
+static int merge_entry(struct reading *reading, const struct mb_head_entry *entry,
+                       struct mb_error *err)
 {
     const struct mb_merge_config config = {reading->name, entry->record_count};
     struct mb_merge *merge = NULL;
@@ -395,7 +406,8 @@ out:
     return rc;
 }
 
-int mb_pull_stream_head(struct mb_engine *engine, const struct mb_stream_key *key, struct mb_error *err)
+int mb_pull_stream_head(struct mb_engine *engine, const struct mb_stream_key *key,
+                        struct mb_error *err)
 {
     struct mb_head head;
     struct reading reading;
@@ -452,8 +464,8 @@ static int own_covers(struct mb_engine *engine, struct mb_buf *buf, struct mb_er
         }
         mb_digest_hex(machine_id, MB_MACHINE_ID_SIZE, machine);
         mb_digest_hex(chain_id, MB_CHAIN_SIZE, chain);
-        if (mb_buf_append_format(buf, err, "%s:%lld:%s;", machine, (long long)mb_db_int(stmt, 1), chain) !=
-            0) {
+        if (mb_buf_append_format(buf, err, "%s:%lld:%s;", machine, (long long)mb_db_int(stmt, 1),
+                                 chain) != 0) {
             mb_db_reset(stmt);
             return -1;
         }
@@ -463,8 +475,9 @@ static int own_covers(struct mb_engine *engine, struct mb_buf *buf, struct mb_er
 
 int mb_pull_stream_compare_digests(struct mb_engine *engine, struct mb_error *err)
 {
-    static const char pending[] = "SELECT (SELECT count(*) FROM out) + (SELECT count(*) FROM sending) + "
-                                  "(SELECT count(*) FROM held_in) + (SELECT count(*) FROM held_out)";
+    static const char pending[] =
+        "SELECT (SELECT count(*) FROM out) + (SELECT count(*) FROM sending) + "
+        "(SELECT count(*) FROM held_in) + (SELECT count(*) FROM held_out)";
     struct mb_stmt *stmt;
     struct mb_buf covers;
     char mine[33];
@@ -474,16 +487,18 @@ int mb_pull_stream_compare_digests(struct mb_engine *engine, struct mb_error *er
 
     mb_buf_init(&covers, MB_LIMIT_HEAD_BYTES * 16);
     mb_state_digest_hex(engine->state, mine);
-    if (mb_db_scalar(engine->state->db, pending, 0, &count, err) != 0 || own_covers(engine, &covers, err) != 0) {
+    if (mb_db_scalar(engine->state->db, pending, 0, &count, err) != 0 ||
+        own_covers(engine, &covers, err) != 0) {
         goto out;
     }
     if (count > 0 || covers.size == 0) {
         step = 0;
         goto out;
     }
-    if (mb_db_query(engine->state->db,
-                    "SELECT name, lower(hex(digest)) FROM stream WHERE covers = ?1 AND digest IS NOT NULL", &stmt,
-                    err) != 0) {
+    if (mb_db_query(
+            engine->state->db,
+            "SELECT name, lower(hex(digest)) FROM stream WHERE covers = ?1 AND digest IS NOT NULL",
+            &stmt, err) != 0) {
         goto out;
     }
     mb_db_bind_text(stmt, 1, mb_buf_text(&covers));

@@ -6,9 +6,10 @@
 
 #include "stream.h"
 
-/* Reads and merges what is new under one head. The head is noted as read when all of it was applied. MB_ERR_CORRUPT,
- * MB_ERR_FORMAT, MB_ERR_NOT_FOUND (a segment that the head lists is not there: folded meanwhile, or lost): what came before was
- * applied, and the next pull goes on. Other errors are the store's, the database's or the person's. */
+/* Reads and merges what is new under one head. The head is noted as read when all of it was
+ * applied. MB_ERR_CORRUPT, MB_ERR_FORMAT, MB_ERR_NOT_FOUND (a segment that the head lists is not
+ * there: folded meanwhile, or lost): what came before was applied, and the next pull goes on. Other
+ * errors are the store's, the database's or the person's. */
 MB_MUST_USE int mb_pull_stream_head(struct mb_engine *engine, const struct mb_stream_key *key,
                                     struct mb_error *err);
 
@@ -16,7 +17,8 @@ MB_MUST_USE int mb_pull_stream_head(struct mb_engine *engine, const struct mb_st
 MB_MUST_USE int mb_pull_stream_is_seen(struct mb_engine *engine, const char *key, bool *seen_out,
                                        struct mb_error *err);
 
-/* Compares what a head said of its machine's rows with ours, where both have read the same (an alarm, if they differ). */
+/* Compares what a head said of its machine's rows with ours, where both have read the same (an
+ * alarm, if they differ). */
 MB_MUST_USE int mb_pull_stream_compare_digests(struct mb_engine *engine, struct mb_error *err);
 
 #endif

@@ -27,19 +27,22 @@ int mb_push_count_pending(struct mb_engine *engine, int64_t *records_out, struct
 
 /* ---- who are we ---- */
 
-/* A new stream: what was cut goes back into the outbox, and everything is published under the new id. The old stream may be a
- * clone's, and is read like anybody's. */
+/* A new stream: what was cut goes back into the outbox, and everything is published under the new
+ * id. The old stream may be a clone's, and is read like anybody's. */
 static int become_new(struct mb_engine *engine, struct mb_error *err)
 {
-    static const char sql[] = "INSERT INTO out(records, raw, deletes, body) "
-                              "SELECT records, 0, deletes, substr(body, 9) FROM sending;"
-                              "DELETE FROM sending; DELETE FROM entry; DELETE FROM own_head; DELETE FROM trash";
+    static const char sql[] =
+        "INSERT INTO out(records, raw, deletes, body) "
+        "SELECT records, 0, deletes, substr(body, 9) FROM sending;"
+        "DELETE FROM sending; DELETE FROM entry; DELETE FROM own_head; DELETE FROM trash";
     struct mb_state *state = engine->state;
 
     mb_log_trace("engine", "event=new-machine-id");
     if (mb_state_begin(state, err) != 0 || mb_db_exec(state->db, sql, err) != 0 ||
-        mb_state_new_machine(state, err) != 0 || mb_state_set_int(state, "next_segment", 1, err) != 0 ||
-        mb_state_set_int(state, "next_head", 1, err) != 0 || mb_state_set_int(state, "full", 1, err) != 0 ||
+        mb_state_new_machine(state, err) != 0 ||
+        mb_state_set_int(state, "next_segment", 1, err) != 0 ||
+        mb_state_set_int(state, "next_head", 1, err) != 0 ||
+        mb_state_set_int(state, "full", 1, err) != 0 ||
         mb_state_set_text(state, "os_machine", engine->env->machine_id, err) != 0 ||
         mb_state_commit(state, err) != 0) {
         mb_state_rollback(state);
@@ -58,7 +61,8 @@ static int check_computer(struct mb_engine *engine, struct mb_error *err)
     if (mb_state_get_text(state, "os_machine", &known, err) != 0) {
         return -1;
     }
-    if (known != NULL && (engine->env->machine_id[0] == '\0' || strcmp(known, engine->env->machine_id) == 0)) {
+    if (known != NULL &&
+        (engine->env->machine_id[0] == '\0' || strcmp(known, engine->env->machine_id) == 0)) {
         free(known);
         return 0;
     }
@@ -78,7 +82,8 @@ static int check_computer(struct mb_engine *engine, struct mb_error *err)
 
 static int set_flag(struct mb_engine *engine, const char *key, int64_t value, struct mb_error *err)
 {
-    if (mb_state_begin(engine->state, err) != 0 || mb_state_set_int(engine->state, key, value, err) != 0 ||
+    if (mb_state_begin(engine->state, err) != 0 ||
+        mb_state_set_int(engine->state, key, value, err) != 0 ||
         mb_state_commit(engine->state, err) != 0) {
         mb_state_rollback(engine->state);
         return -1;
@@ -106,7 +111,8 @@ static int check_segments(struct mb_engine *engine, bool at_once, struct mb_erro
     return set_flag(engine, "segments_checked", now_ms, err);
 }
 
-/* Our own head in the store: as we left it, gone (the store was emptied or restored), or another's (a clone of ours). */
+/* Our own head in the store: as we left it, gone (the store was emptied or restored), or another's
+ * (a clone of ours). */
 static int check_own_head(struct mb_engine *engine, bool *again_out, struct mb_error *err)
 {
     bool is_foreign = false;
@@ -145,8 +151,8 @@ static int publish_all(struct mb_engine *engine, struct mb_error *err)
 
 /* ---- cutting segments ---- */
 
-static int last_entry(struct mb_engine *engine, int64_t *last_out, uint8_t chain[static MB_CHAIN_SIZE],
-                      struct mb_error *err)
+static int last_entry(struct mb_engine *engine, int64_t *last_out,
+                      uint8_t chain[static MB_CHAIN_SIZE], struct mb_error *err)
 {
     static const char sql[] = "SELECT last, chain FROM (SELECT last, chain FROM entry UNION ALL "
                               "SELECT seq, chain FROM sending) ORDER BY last DESC LIMIT 1";
@@ -189,8 +195,8 @@ static int insert_sending(struct mb_engine *engine, const struct mb_buf *segment
     mb_head_segment_name(last + 1, digest, name);
     if (mb_db_query(engine->state->db,
                     "INSERT INTO sending(seq, name, chain, records, body, deletes) "
-                    "VALUES(?1, ?2, ?3, ?4, ?5, ?6)", &stmt,
-                    err) != 0) {
+                    "VALUES(?1, ?2, ?3, ?4, ?5, ?6)",
+                    &stmt, err) != 0) {
         return -1;
     }
     mb_db_bind_int(stmt, 1, last + 1);
@@ -202,7 +208,8 @@ static int insert_sending(struct mb_engine *engine, const struct mb_buf *segment
     return mb_db_run(stmt, err);
 }
 
-/* One segment of the next blocks, up to the size at which segments are cut. 1 if there was one to cut. */
+/* One segment of the next blocks, up to the size at which segments are cut. 1 if there was one to
+ * cut. */
 static int cut_one(struct mb_engine *engine, struct mb_error *err)
 {
     struct mb_stmt *list, *drop;
@@ -216,7 +223,9 @@ static int cut_one(struct mb_engine *engine, struct mb_error *err)
 
     mb_buf_init(&segment, MB_LIMIT_SEGMENT_BYTES);
     if (mb_pack_append_header(&segment, MB_PACK_SEGMENT, err) != 0 ||
-        mb_db_query(engine->state->db, "SELECT id, records, raw, body, deletes FROM out ORDER BY id", &list, err) != 0) {
+        mb_db_query(engine->state->db,
+                    "SELECT id, records, raw, body, deletes FROM out ORDER BY id", &list,
+                    err) != 0) {
         goto out;
     }
     while ((step = mb_db_step(list, err)) == 1) {
@@ -250,7 +259,8 @@ out:
     return rc;
 }
 
-/* Freezes the outbox as it is: segments with their names and chain, and the head that will list them. */
+/* Freezes the outbox as it is: segments with their names and chain, and the head that will list
+ * them. */
 static int freeze(struct mb_engine *engine, struct mb_error *err)
 {
     int cut = 1;
@@ -262,7 +272,8 @@ static int freeze(struct mb_engine *engine, struct mb_error *err)
         cut = cut_one(engine, err);
     }
     if (cut != 0 || mb_push_head_prepare(engine, err) != 0 ||
-        mb_core_step(engine, "freeze-commit", err) != 0 || mb_state_commit(engine->state, err) != 0) {
+        mb_core_step(engine, "freeze-commit", err) != 0 ||
+        mb_state_commit(engine->state, err) != 0) {
         mb_state_rollback(engine->state);
         return -1;
     }
@@ -284,7 +295,8 @@ static int list_sending(struct mb_engine *engine, struct sending **list_out, siz
     size_t count = 0;
     int step;
 
-    if (mb_db_query(engine->state->db, "SELECT seq, name FROM sending ORDER BY seq", &stmt, err) != 0) {
+    if (mb_db_query(engine->state->db, "SELECT seq, name FROM sending ORDER BY seq", &stmt, err) !=
+        0) {
         return -1;
     }
     while ((step = mb_db_step(stmt, err)) == 1) {
@@ -307,7 +319,8 @@ static int put_segment(struct mb_engine *engine, const struct sending *item, str
     int rc = -1;
 
     mb_buf_init(&body, MB_LIMIT_SEGMENT_BYTES);
-    if (mb_db_query(engine->state->db, "SELECT body FROM sending WHERE seq = ?1", &stmt, err) != 0) {
+    if (mb_db_query(engine->state->db, "SELECT body FROM sending WHERE seq = ?1", &stmt, err) !=
+        0) {
         return -1;
     }
     mb_db_bind_int(stmt, 1, item->seq);
@@ -362,12 +375,14 @@ static int mark_done(struct mb_engine *engine, struct mb_error *err)
 }
 
 /* Sends what is frozen, freezes what has come meanwhile, until there is nothing. */
-static int send_all(struct mb_engine *engine, bool again, struct mb_push_report *report, struct mb_error *err)
+static int send_all(struct mb_engine *engine, bool again, struct mb_push_report *report,
+                    struct mb_error *err)
 {
     for (;;) {
         int64_t sending = 0;
         int64_t waiting = 0;
-        if (mb_db_scalar(engine->state->db, "SELECT count(*) FROM sending", 0, &sending, err) != 0 ||
+        if (mb_db_scalar(engine->state->db, "SELECT count(*) FROM sending", 0, &sending, err) !=
+                0 ||
             mb_db_scalar(engine->state->db, "SELECT count(*) FROM out", 0, &waiting, err) != 0) {
             return -1;
         }
@@ -380,8 +395,10 @@ static int send_all(struct mb_engine *engine, bool again, struct mb_push_report 
         if (sending > 0) {
             int64_t records = 0;
             int64_t deletes = 0;
-            if (mb_db_scalar(engine->state->db, "SELECT sum(records) FROM sending", 0, &records, err) != 0 ||
-                mb_db_scalar(engine->state->db, "SELECT sum(deletes) FROM sending", 0, &deletes, err) != 0 ||
+            if (mb_db_scalar(engine->state->db, "SELECT sum(records) FROM sending", 0, &records,
+                             err) != 0 ||
+                mb_db_scalar(engine->state->db, "SELECT sum(deletes) FROM sending", 0, &deletes,
+                             err) != 0 ||
                 put_segments(engine, err) != 0 || mb_push_head_put(engine, true, err) != 0 ||
                 mark_done(engine, err) != 0) {
                 return -1;
@@ -424,7 +441,8 @@ static int send_to_store(struct mb_engine *engine, const struct mb_push_request 
     if (send_all(engine, again, report, err) != 0) {
         return -1;
     }
-    /* The outbox is safe in the store: what follows is housekeeping, and the next push does it again. */
+    /* The outbox is safe in the store: what follows is housekeeping, and the next push does it
+     * again. */
     if (mb_push_fold(engine, err) != 0 || mb_push_head_clean(engine, err) != 0) {
         if (err->code == MB_ERR_INTERRUPTED) {
             return -1;
@@ -441,7 +459,8 @@ int mb_push_run(struct mb_engine *engine, const struct mb_push_request *request,
     report->outcome = MB_OUTCOME_NOTHING;
     if (check_computer(engine, err) != 0 ||
         mb_merge_capture(engine, request->accept_deletes, err) != 0 ||
-        mb_db_scalar(engine->state->db, "SELECT count(*) FROM held_out", 0, &report->deletes_held, err) != 0) {
+        mb_db_scalar(engine->state->db, "SELECT count(*) FROM held_out", 0, &report->deletes_held,
+                     err) != 0) {
         return -1;
     }
     if (engine->is_rehearsal) {

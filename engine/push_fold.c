@@ -1,18 +1,17 @@
 /* SPDX-License-Identifier: MIT */
 
 /*
- * Folding: a head that lists many small segments gets one in their place, so that heads stay small. Records commute, so a
- * folded segment is simply their content one after another: zstd frames behind one header. It keeps the chain of its
- * last, so that who has read that far has nothing to read again. The old segments stay for a grace time: a reader may
- * hold an older head.
+ * Folding: a head that lists many small segments gets one in their place, so that heads stay small.
+ * Records commute, so a folded segment is simply their content one after another: zstd frames
+ * behind one header. It keeps the chain of its last, so that who has read that far has nothing to
+ * read again. The old segments stay for a grace time: a reader may hold an older head.
  */
-
-#include "push.h"
 
 #include "alloc.h"
 #include "limits.h"
 #include "log.h"
 #include "pack.h"
+#include "push.h"
 #include "stream.h"
 
 #include <stdio.h>
@@ -32,8 +31,8 @@ struct run { /* entries that are folded into one: a suffix of the list */
     int64_t records;
 };
 
-static int read_entries(struct mb_engine *engine, struct mb_head_entry **entries_out, size_t *count_out,
-                        struct mb_error *err)
+static int read_entries(struct mb_engine *engine, struct mb_head_entry **entries_out,
+                        size_t *count_out, struct mb_error *err)
 {
     struct mb_stmt *stmt;
     struct mb_head_entry *list = NULL;
@@ -42,8 +41,8 @@ static int read_entries(struct mb_engine *engine, struct mb_head_entry **entries
     int step;
 
     if (mb_db_query(engine->state->db,
-                    "SELECT first, last, chain, name, size, records, lost FROM entry ORDER BY last", &stmt, err) !=
-        0) {
+                    "SELECT first, last, chain, name, size, records, lost FROM entry ORDER BY last",
+                    &stmt, err) != 0) {
         return -1;
     }
     while ((step = mb_db_step(stmt, err)) == 1) {
@@ -65,8 +64,8 @@ static int read_entries(struct mb_engine *engine, struct mb_head_entry **entries
     return step;
 }
 
-/* From the end: as long as the next older one is not much larger than all that is taken so far. Each byte is then folded
- * a logarithmic number of times in its life. */
+/* From the end: as long as the next older one is not much larger than all that is taken so far.
+ * Each byte is then folded a logarithmic number of times in its life. */
 static void choose_run(struct mb_head_entry *entries, size_t count, struct run *run)
 {
     size_t start = count;
@@ -86,7 +85,8 @@ static void choose_run(struct mb_head_entry *entries, size_t count, struct run *
     run->count = count - start;
 }
 
-static int concatenate(struct mb_engine *engine, const struct run *run, struct mb_buf *folded, struct mb_error *err)
+static int concatenate(struct mb_engine *engine, const struct run *run, struct mb_buf *folded,
+                       struct mb_error *err)
 {
     struct mb_buf part;
     int rc = mb_pack_append_header(folded, MB_PACK_SEGMENT, err);
@@ -98,21 +98,23 @@ static int concatenate(struct mb_engine *engine, const struct run *run, struct m
         }
         rc = mb_stream_read_segment(engine, engine->state->machine, &run->entries[i], &part, err);
         if (rc == 0) {
-            rc = mb_buf_append(folded, part.data + MB_PACK_HEADER_SIZE, part.size - MB_PACK_HEADER_SIZE, err);
+            rc = mb_buf_append(folded, part.data + MB_PACK_HEADER_SIZE,
+                               part.size - MB_PACK_HEADER_SIZE, err);
         }
     }
     mb_buf_release(&part);
     return rc;
 }
 
-static int replace_entries(struct mb_engine *engine, const struct run *run, const char *name, int64_t size,
-                           struct mb_error *err)
+static int replace_entries(struct mb_engine *engine, const struct run *run, const char *name,
+                           int64_t size, struct mb_error *err)
 {
     const struct mb_head_entry *last = &run->entries[run->count - 1];
     struct mb_stmt *stmt;
 
     for (size_t i = 0; i < run->count; i++) {
-        if (mb_db_query(engine->state->db, "INSERT OR REPLACE INTO trash(name, since) VALUES(?1, ?2)", &stmt,
+        if (mb_db_query(engine->state->db,
+                        "INSERT OR REPLACE INTO trash(name, since) VALUES(?1, ?2)", &stmt,
                         err) != 0) {
             return -1;
         }
@@ -192,9 +194,10 @@ static int empty_trash(struct mb_engine *engine, struct mb_error *err)
     size_t count = 0;
     int step;
 
-    if (mb_db_query(engine->state->db,
-                    "SELECT name FROM trash WHERE since < ?1 AND name NOT IN (SELECT name FROM entry)", &stmt,
-                    err) != 0) {
+    if (mb_db_query(
+            engine->state->db,
+            "SELECT name FROM trash WHERE since < ?1 AND name NOT IN (SELECT name FROM entry)",
+            &stmt, err) != 0) {
         return -1;
     }
     mb_db_bind_int(stmt, 1, mb_core_now(engine) - GRACE_MS);
@@ -265,7 +268,8 @@ int mb_push_fold_find_lost(struct mb_engine *engine, int64_t *lost_out, struct m
         if (is_there) {
             continue;
         }
-        if (mb_db_query(engine->state->db, "UPDATE entry SET lost = 1 WHERE last = ?1", &stmt, err) != 0) {
+        if (mb_db_query(engine->state->db, "UPDATE entry SET lost = 1 WHERE last = ?1", &stmt,
+                        err) != 0) {
             mb_state_rollback(engine->state);
             goto out;
         }

@@ -1,15 +1,15 @@
 /* SPDX-License-Identifier: MIT */
 
 /*
- * "Everything": every row, register version, change without a row and tombstone that this machine knows, appended to its
- * outbox. It is what makes a store whole again that was emptied, and what a new stream begins with.
+ * "Everything": every row, register version, change without a row and tombstone that this machine
+ * knows, appended to its outbox. It is what makes a store whole again that was emptied, and what a
+ * new stream begins with.
  */
-
-#include "push.h"
 
 #include "alloc.h"
 #include "limits.h"
 #include "live.h"
+#include "push.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -30,15 +30,17 @@ static int read_extra(struct mb_engine *engine, const uint8_t id[static MB_ROW_I
     step = mb_db_step(stmt, err);
     if (step == 1) {
         const uint8_t *line = mb_db_blob(stmt, 0, &size);
-        step = mb_record_decode((const char *)line, size > 0 ? size - 1 : 0, extra_out, err) == 0 ? 1 : -1;
+        step = mb_record_decode((const char *)line, size > 0 ? size - 1 : 0, extra_out, err) == 0
+                   ? 1
+                   : -1;
         mb_db_reset(stmt);
     }
     return step;
 }
 
 /* A row of the live database: its content from there, its versions from the state. */
-static int publish_row(struct mb_engine *engine, const struct mb_state_row *known, struct mb_live_row *row,
-                       struct mb_error *err)
+static int publish_row(struct mb_engine *engine, const struct mb_state_row *known,
+                       struct mb_live_row *row, struct mb_error *err)
 {
     struct mb_record record, extra;
     struct mb_stmt *stmt = NULL;
@@ -69,7 +71,8 @@ struct id_list {
     size_t capacity;
 };
 
-static int list_rows(struct mb_engine *engine, int table, struct id_list *list, struct mb_error *err)
+static int list_rows(struct mb_engine *engine, int table, struct id_list *list,
+                     struct mb_error *err)
 {
     struct mb_stmt *stmt;
     size_t size;
@@ -77,7 +80,8 @@ static int list_rows(struct mb_engine *engine, int table, struct id_list *list, 
 
     list->count = 0;
     if (mb_db_query(engine->state->db,
-                    "SELECT id FROM row WHERE tbl = ?1 AND local IS NOT NULL ORDER BY local", &stmt, err) != 0) {
+                    "SELECT id FROM row WHERE tbl = ?1 AND local IS NOT NULL ORDER BY local", &stmt,
+                    err) != 0) {
         return -1;
     }
     mb_db_bind_int(stmt, 1, table);
@@ -99,7 +103,8 @@ static int publish_rows(struct mb_engine *engine, struct mb_error *err)
 
     for (int table = 0; table < MB_TABLE_COUNT && rc == 0; table++) {
         rc = engine->schema->tables[table].is_present ? list_rows(engine, table, &list, err) : 0;
-        for (size_t i = 0; i < list.count && rc == 0 && engine->schema->tables[table].is_present; i++) {
+        for (size_t i = 0; i < list.count && rc == 0 && engine->schema->tables[table].is_present;
+             i++) {
             struct mb_state_row known;
             int found = mb_state_row_find(engine->state, list.ids[i], &known, err);
             rc = found == 1 ? publish_row(engine, &known, row, err) : found;
@@ -118,7 +123,8 @@ static int publish_tombs(struct mb_engine *engine, struct mb_error *err)
     struct mb_stmt *stmt;
     int step;
 
-    if (mb_db_query(engine->state->db, "SELECT id, tbl, hlc, machine, decided FROM tomb", &stmt, err) != 0) {
+    if (mb_db_query(engine->state->db, "SELECT id, tbl, hlc, machine, decided FROM tomb", &stmt,
+                    err) != 0) {
         return -1;
     }
     while ((step = mb_db_step(stmt, err)) == 1) {
@@ -139,7 +145,8 @@ static int publish_tombs(struct mb_engine *engine, struct mb_error *err)
     return step;
 }
 
-/* Registers whose row is not here: rows that have not come, dead sessions, and rows known alive but not in the database. */
+/* Registers whose row is not here: rows that have not come, dead sessions, and rows known alive but
+ * not in the database. */
 static int publish_loose(struct mb_engine *engine, const char *sql, struct mb_error *err)
 {
     struct mb_stmt *stmt;

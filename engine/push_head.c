@@ -2,10 +2,9 @@
 
 /* Our head in the store: made, put, looked for, cleaned up. */
 
-#include "push.h"
-
 #include "alloc.h"
 #include "limits.h"
+#include "push.h"
 #include "stream.h"
 
 #include <stdio.h>
@@ -29,7 +28,8 @@ static int add_entries(struct mb_engine *engine, struct mb_head *head, struct mb
     while ((step = mb_db_step(stmt, err)) == 1) {
         struct mb_head_entry *entry;
         const uint8_t *chain;
-        head->entries = mb_alloc_resize(head->entries, head->entry_count + 1, sizeof(*head->entries));
+        head->entries =
+            mb_alloc_resize(head->entries, head->entry_count + 1, sizeof(*head->entries));
         entry = &head->entries[head->entry_count++];
         memset(entry, 0, sizeof(*entry));
         entry->first = mb_db_int(stmt, 0);
@@ -75,7 +75,8 @@ static int add_covers(struct mb_engine *engine, struct mb_head *head, struct mb_
     return step;
 }
 
-/* The digest is of all that is known alive; while something is held, others cannot come to the same. */
+/* The digest is of all that is known alive; while something is held, others cannot come to the
+ * same. */
 static int add_digest(struct mb_engine *engine, struct mb_head *head, struct mb_error *err)
 {
     int64_t held = 0;
@@ -111,8 +112,9 @@ int mb_push_head_prepare(struct mb_engine *engine, struct mb_error *err)
         mb_state_set_int(engine->state, "next_head", head.sequence + 1, err) != 0 ||
         add_entries(engine, &head, err) != 0 || add_covers(engine, &head, err) != 0 ||
         add_digest(engine, &head, err) != 0 || mb_head_encode(&head, &body, &key, err) != 0 ||
-        mb_db_query(engine->state->db, "INSERT INTO own_head(seq, key, body, is_put) VALUES(?1, ?2, ?3, 0)",
-                    &stmt, err) != 0) {
+        mb_db_query(engine->state->db,
+                    "INSERT INTO own_head(seq, key, body, is_put) VALUES(?1, ?2, ?3, 0)", &stmt,
+                    err) != 0) {
         goto out;
     }
     mb_db_bind_int(stmt, 1, head.sequence);
@@ -133,7 +135,8 @@ static int note_put(struct mb_engine *engine, int64_t seq, struct mb_error *err)
     if (mb_state_begin(engine->state, err) != 0) {
         return -1;
     }
-    if (mb_db_query(engine->state->db, "UPDATE own_head SET is_put = 1 WHERE seq = ?1", &stmt, err) == 0) {
+    if (mb_db_query(engine->state->db, "UPDATE own_head SET is_put = 1 WHERE seq = ?1", &stmt,
+                    err) == 0) {
         mb_db_bind_int(stmt, 1, seq);
         if (mb_db_run(stmt, err) == 0 && mb_state_commit(engine->state, err) == 0) {
             return 0;
@@ -155,8 +158,9 @@ int mb_push_head_put(struct mb_engine *engine, bool again, struct mb_error *err)
     int step;
 
     mb_buf_init(&body, MB_LIMIT_HEAD_BYTES);
-    if (mb_db_query(engine->state->db, "SELECT seq, key, body, is_put FROM own_head ORDER BY seq DESC LIMIT 1",
-                    &stmt, err) != 0) {
+    if (mb_db_query(engine->state->db,
+                    "SELECT seq, key, body, is_put FROM own_head ORDER BY seq DESC LIMIT 1", &stmt,
+                    err) != 0) {
         return -1;
     }
     step = mb_db_step(stmt, err);
@@ -196,9 +200,10 @@ int mb_push_head_clean(struct mb_engine *engine, struct mb_error *err)
     size_t count = 0;
     int step;
 
-    if (mb_db_query(engine->state->db,
-                    "SELECT seq, key FROM own_head WHERE seq < (SELECT max(seq) FROM own_head WHERE is_put)", &stmt,
-                    err) != 0) {
+    if (mb_db_query(
+            engine->state->db,
+            "SELECT seq, key FROM own_head WHERE seq < (SELECT max(seq) FROM own_head WHERE is_put)",
+            &stmt, err) != 0) {
         return -1;
     }
     while ((step = mb_db_step(stmt, err)) == 1) {
@@ -211,7 +216,8 @@ int mb_push_head_clean(struct mb_engine *engine, struct mb_error *err)
             step = mb_store_delete(engine->config.store, list[i].key, err);
         }
         if (step == 0 && (step = mb_state_begin(engine->state, err)) == 0) {
-            step = mb_db_query(engine->state->db, "DELETE FROM own_head WHERE seq = ?1", &stmt, err);
+            step =
+                mb_db_query(engine->state->db, "DELETE FROM own_head WHERE seq = ?1", &stmt, err);
             if (step == 0) {
                 mb_db_bind_int(stmt, 1, list[i].seq);
                 step = mb_db_run(stmt, err);
@@ -227,7 +233,8 @@ int mb_push_head_clean(struct mb_engine *engine, struct mb_error *err)
     return step;
 }
 
-int mb_push_head_check(struct mb_engine *engine, bool *foreign_out, bool *missing_out, struct mb_error *err)
+int mb_push_head_check(struct mb_engine *engine, bool *foreign_out, bool *missing_out,
+                       struct mb_error *err)
 {
     struct mb_stream_list heads = {NULL, 0};
     struct mb_stmt *stmt;
@@ -241,7 +248,8 @@ int mb_push_head_check(struct mb_engine *engine, bool *foreign_out, bool *missin
         return -1;
     }
     for (size_t i = 0; i < heads.count; i++) {
-        if (mb_db_query(engine->state->db, "SELECT 1 FROM own_head WHERE key = ?1", &stmt, err) != 0) {
+        if (mb_db_query(engine->state->db, "SELECT 1 FROM own_head WHERE key = ?1", &stmt, err) !=
+            0) {
             goto out;
         }
         mb_db_bind_text(stmt, 1, heads.items[i].key);
@@ -252,7 +260,8 @@ int mb_push_head_check(struct mb_engine *engine, bool *foreign_out, bool *missin
         }
         *foreign_out = *foreign_out || step == 0;
     }
-    if (mb_db_query(engine->state->db, "SELECT key FROM own_head WHERE is_put ORDER BY seq DESC LIMIT 1", &stmt,
+    if (mb_db_query(engine->state->db,
+                    "SELECT key FROM own_head WHERE is_put ORDER BY seq DESC LIMIT 1", &stmt,
                     err) != 0) {
         goto out;
     }

@@ -12,7 +12,8 @@
 
 #include "banned.h"
 
-/* Encoded: for each present register: index, flags, version (8 + 8), [parent (8 + 8)], [seen 8], value. */
+/* Encoded: for each present register: index, flags, version (8 + 8), [parent (8 + 8)], [seen 8],
+ * value. */
 #define FLAG_PARENT 1u
 #define FLAG_DIRTY 2u
 #define FLAG_HASHED 4u
@@ -55,7 +56,8 @@ static int append_int64(struct mb_buf *buf, uint64_t value, struct mb_error *err
     return mb_buf_append(buf, bytes, sizeof(bytes), err);
 }
 
-static int append_version(struct mb_buf *buf, const struct mb_version *version, struct mb_error *err)
+static int append_version(struct mb_buf *buf, const struct mb_version *version,
+                          struct mb_error *err)
 {
     if (append_int64(buf, (uint64_t)version->hlc, err) != 0) {
         return -1;
@@ -74,7 +76,9 @@ static int append_value(struct mb_buf *buf, const struct mb_reg *reg, bool with_
     }
     switch (reg->value.type) {
     case MB_VALUE_INTEGER: return append_int64(buf, (uint64_t)reg->value.integer, err);
-    case MB_VALUE_REAL: memcpy(&bits, &reg->value.real, sizeof(bits)); return append_int64(buf, bits, err);
+    case MB_VALUE_REAL:
+        memcpy(&bits, &reg->value.real, sizeof(bits));
+        return append_int64(buf, bits, err);
     case MB_VALUE_TEXT:
     case MB_VALUE_BLOB:
         if (append_int64(buf, reg->value.size, err) != 0) {
@@ -159,7 +163,7 @@ static void take_value(struct cursor *cursor, struct mb_reg *reg, bool with_text
     const uint8_t *type = take(cursor, 1);
     uint64_t bits;
 
-    reg->value.type = type == NULL ? MB_VALUE_NULL : (enum mb_value_type)*type;
+    reg->value.type = type == NULL ? MB_VALUE_NULL : (enum mb_value_type) * type;
     switch (reg->value.type) {
     case MB_VALUE_INTEGER: reg->value.integer = (int64_t)take_int64(cursor); break;
     case MB_VALUE_REAL:
@@ -284,7 +288,8 @@ bool mb_regs_same_value(const struct mb_reg *a, const struct mb_reg *b)
 bool mb_regs_is_conflict(enum mb_profile_rule rule, const struct mb_reg *a, const struct mb_reg *b)
 {
     if (rule == MB_RULE_LONGEST || !a->is_present || !b->is_present ||
-        a->value.type == MB_VALUE_NULL || b->value.type == MB_VALUE_NULL || mb_regs_same_value(a, b)) {
+        a->value.type == MB_VALUE_NULL || b->value.type == MB_VALUE_NULL ||
+        mb_regs_same_value(a, b)) {
         return false;
     }
     if (mb_record_version_compare(&a->version, &b->version) == 0) {

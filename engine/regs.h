@@ -3,14 +3,16 @@
 #define MB_REGS_H
 
 /*
- * A row's registers as the state knows them, and the order in which register values win (docs/DESIGN.md,
- * "Registers"). Merging takes the greatest, so it is commutative, associative and idempotent (order-free).
+ * A row's registers as the state knows them, and the order in which register values win
+ * (docs/DESIGN.md, "Registers"). Merging takes the greatest, so it is commutative, associative and
+ * idempotent (order-free).
  *
  *   NEWEST:  (not null, version, value)
  *   LONGEST: (not null, size, digest of the text): texts that people cut; the state keeps no copy of them
  *
- * A register may be dirty: the live database holds another value than the known one, which a merge has still to write.
- * `seen` is a fingerprint of that value: while it stands, it is not taken for a change; once it differs, it is.
+ * A register may be dirty: the live database holds another value than the known one, which a merge
+ * has still to write. `seen` is a fingerprint of that value: while it stands, it is not taken for a
+ * change; once it differs, it is.
  */
 
 #include "profile.h"
@@ -22,7 +24,8 @@ struct mb_reg {
     bool is_dirty;
     bool is_hashed; /* LONGEST: digest and value.size count; value.data may be NULL (not at hand) */
     struct mb_version version;
-    struct mb_version parent; /* the version that it replaced; `version` itself if it replaced none */
+    struct mb_version
+        parent; /* the version that it replaced; `version` itself if it replaced none */
     struct mb_value value;
     uint8_t digest[MB_REGS_DIGEST_SIZE];
     uint64_t seen;
@@ -30,14 +33,14 @@ struct mb_reg {
 
 struct mb_regs {
     struct mb_reg items[MB_PROFILE_REGISTERS_MAX]; /* in the profile's order */
-    uint8_t *owned; /* what decoded values point into */
+    uint8_t *owned;                                /* what decoded values point into */
 };
 
 void mb_regs_init(struct mb_regs *regs);
 void mb_regs_release(struct mb_regs *regs);
 
-/* As kept in state.db. Hashed registers go without their text unless with_texts (and it is at hand). MB_ERR_CORRUPT
- * from decode. */
+/* As kept in state.db. Hashed registers go without their text unless with_texts (and it is at
+ * hand). MB_ERR_CORRUPT from decode. */
 MB_MUST_USE int mb_regs_encode(const struct mb_regs *regs, bool with_texts, struct mb_buf *buf,
                                struct mb_error *err);
 MB_MUST_USE int mb_regs_decode(const uint8_t *data, size_t size, struct mb_regs *regs_out,

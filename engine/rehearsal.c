@@ -10,7 +10,8 @@
 
 #include "banned.h"
 
-/* The file must look like the same database to the marks: its device and inode are those of the copy. */
+/* The file must look like the same database to the marks: its device and inode are those of the
+ * copy. */
 static int adopt_copy(struct mb_engine *rehearsal, struct mb_error *err)
 {
     struct mb_file_stat info;
@@ -19,8 +20,10 @@ static int adopt_copy(struct mb_engine *rehearsal, struct mb_error *err)
         mb_state_begin(rehearsal->state, err) != 0) {
         return -1;
     }
-    if (mb_state_set_int(rehearsal->state, "db_device", (int64_t)(info.device & INT64_MAX), err) != 0 ||
-        mb_state_set_int(rehearsal->state, "db_inode", (int64_t)(info.inode & INT64_MAX), err) != 0 ||
+    if (mb_state_set_int(rehearsal->state, "db_device", (int64_t)(info.device & INT64_MAX), err) !=
+            0 ||
+        mb_state_set_int(rehearsal->state, "db_inode", (int64_t)(info.inode & INT64_MAX), err) !=
+            0 ||
         mb_state_commit(rehearsal->state, err) != 0) {
         mb_state_rollback(rehearsal->state);
         return -1;
@@ -39,7 +42,8 @@ static int is_known_file(struct mb_engine *engine, bool *known_out, struct mb_er
         mb_state_get_int(engine->state, "db_inode", 0, &inode, err) != 0) {
         return -1;
     }
-    *known_out = device == (int64_t)(info.device & INT64_MAX) && inode == (int64_t)(info.inode & INT64_MAX);
+    *known_out =
+        device == (int64_t)(info.device & INT64_MAX) && inode == (int64_t)(info.inode & INT64_MAX);
     return 0;
 }
 
@@ -60,8 +64,8 @@ static int copy_database(struct mb_engine *engine, struct mb_engine *rehearsal, 
     return rc;
 }
 
-int mb_rehearsal_run(struct mb_engine *engine, bool with_database, mb_rehearsal_fn fn, void *context,
-                     struct mb_error *err)
+int mb_rehearsal_run(struct mb_engine *engine, bool with_database, mb_rehearsal_fn fn,
+                     void *context, struct mb_error *err)
 {
     struct mb_engine rehearsal = *engine;
     struct mb_error ignored;

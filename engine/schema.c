@@ -36,7 +36,8 @@ static void add_column(struct mb_schema_table *table, const char *name)
 {
     struct mb_schema_column *column;
 
-    table->columns = mb_alloc_resize(table->columns, table->column_count + 1, sizeof(*table->columns));
+    table->columns =
+        mb_alloc_resize(table->columns, table->column_count + 1, sizeof(*table->columns));
     column = &table->columns[table->column_count++];
     column->name = mb_alloc_text(name);
     column->register_index = mb_profile_register_find(table->profile, name);
@@ -44,13 +45,15 @@ static void add_column(struct mb_schema_table *table, const char *name)
     column->is_local = mb_profile_is_local(table->profile, name);
 }
 
-/* A name that needs quoting is not claude-mem's; one that is longer than ours may be is not either. */
+/* A name that needs quoting is not claude-mem's; one that is longer than ours may be is not
+ * either. */
 static bool is_plain_name(const char *name)
 {
     size_t length = strlen(name);
 
     return length > 0 && length < 64 &&
-           strspn(name, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_") == length;
+           strspn(name, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_") ==
+               length;
 }
 
 static int load_columns(struct mb_db *live, struct mb_schema_table *table, struct mb_error *err)
@@ -70,7 +73,8 @@ static int load_columns(struct mb_db *live, struct mb_schema_table *table, struc
         }
         if (name == NULL || !is_plain_name(name) || table->column_count >= MB_LIMIT_COLUMNS) {
             mb_db_reset(stmt);
-            return mb_error_set(err, MB_ERR_SCHEMA, "table '%s' has a column that is not claude-mem's",
+            return mb_error_set(err, MB_ERR_SCHEMA,
+                                "table '%s' has a column that is not claude-mem's",
                                 table->profile->name);
         }
         if (strcmp(name, "id") == 0) {
@@ -210,26 +214,30 @@ static int refuse(struct mb_db *live, const struct mb_schema *schema, struct mb_
     const struct mb_schema_table *sessions = &schema->tables[MB_TABLE_SESSIONS];
     int64_t table_count = 0;
 
-    if (mb_db_scalar(live, "SELECT count(*) FROM sqlite_master WHERE type = 'table'", 0, &table_count,
-                     err) != 0) {
+    if (mb_db_scalar(live, "SELECT count(*) FROM sqlite_master WHERE type = 'table'", 0,
+                     &table_count, err) != 0) {
         return -1;
     }
     if (sessions->is_present && (mb_schema_column_find(sessions, "claude_session_id") >= 0 ||
                                  mb_schema_column_find(sessions, "sdk_session_id") >= 0)) {
-        (void)mb_error_set(err, MB_ERR_SCHEMA,
-                           "the database was written by a claude-mem older than 10.0, which membridge "
-                           "does not know");
-        return mb_error_advise(err, "update claude-mem, start it once so that it upgrades its database, "
-                                    "then run the command again");
+        (void)mb_error_set(
+            err, MB_ERR_SCHEMA,
+            "the database was written by a claude-mem older than 10.0, which membridge "
+            "does not know");
+        return mb_error_advise(err,
+                               "update claude-mem, start it once so that it upgrades its database, "
+                               "then run the command again");
     }
     if (table_count == 0) {
         (void)mb_error_set(err, MB_ERR_SCHEMA, "the database has no tables yet");
-        return mb_error_advise(err, "start Claude Code with claude-mem once, so that it makes them");
+        return mb_error_advise(err,
+                               "start Claude Code with claude-mem once, so that it makes them");
     }
     (void)mb_error_set(err, MB_ERR_SCHEMA,
-                       sessions->is_present ? "the database's tables are not as any claude-mem that "
-                                              "membridge knows makes them"
-                                            : "this is a database of another program, not claude-mem's");
+                       sessions->is_present
+                           ? "the database's tables are not as any claude-mem that "
+                             "membridge knows makes them"
+                           : "this is a database of another program, not claude-mem's");
     return mb_error_advise(err, "name claude-mem's database with CLAUDE_MEM_DB or --db");
 }
 
@@ -249,7 +257,8 @@ static int load_fingerprint(struct mb_db *live, struct mb_schema *schema, struct
         schema->fingerprint = hash;
         return 0;
     }
-    if (mb_db_query(live, "SELECT version FROM schema_versions ORDER BY version", &stmt, err) != 0) {
+    if (mb_db_query(live, "SELECT version FROM schema_versions ORDER BY version", &stmt, err) !=
+        0) {
         return -1;
     }
     while ((step = mb_db_step(stmt, err)) == 1) {
@@ -302,8 +311,10 @@ int mb_schema_load(struct mb_db *live, bool with_tool_uses, struct mb_schema **s
     }
     schema->has_platform =
         mb_schema_column_find(&schema->tables[MB_TABLE_SESSIONS], "platform_source") >= 0;
-    if (has_unique(live, "sdk_sessions", "content_session_id", &schema->content_is_unique, err) != 0 ||
-        load_fingerprint(live, schema, err) != 0 || mb_schema_triggers_load(live, schema, err) != 0) {
+    if (has_unique(live, "sdk_sessions", "content_session_id", &schema->content_is_unique, err) !=
+            0 ||
+        load_fingerprint(live, schema, err) != 0 ||
+        mb_schema_triggers_load(live, schema, err) != 0) {
         goto out;
     }
     *schema_out = schema;
@@ -339,7 +350,9 @@ int mb_schema_check_writable(const struct mb_schema *schema, struct mb_error *er
     if (schema->foreign_trigger == NULL) {
         return 0;
     }
-    (void)mb_error_set(err, MB_ERR_SCHEMA, "%s; membridge will not write where foreign code would run",
+    (void)mb_error_set(err, MB_ERR_SCHEMA,
+                       "%s; membridge will not write where foreign code would run",
                        schema->foreign_trigger);
-    return mb_error_advise(err, "if a newer claude-mem made it, update membridge; otherwise drop it");
+    return mb_error_advise(err,
+                           "if a newer claude-mem made it, update membridge; otherwise drop it");
 }

@@ -40,8 +40,8 @@ static bool same_squeezed(const char *a, const char *b)
 }
 
 /* "<prefix>a, <prefix>b" for the columns that the full-text table declares. */
-static int list_fts_columns(struct mb_db *live, const char *fts, const char *prefix, struct mb_buf *buf,
-                            struct mb_error *err)
+static int list_fts_columns(struct mb_db *live, const char *fts, const char *prefix,
+                            struct mb_buf *buf, struct mb_error *err)
 {
     struct mb_stmt *stmt;
     const char *comma = "";
@@ -66,7 +66,8 @@ struct expected {
     char *delete; /* the statement of _ad, and the first of _au */
 };
 
-static int expect(struct mb_db *live, const char *fts, struct expected *expected_out, struct mb_error *err)
+static int expect(struct mb_db *live, const char *fts, struct expected *expected_out,
+                  struct mb_error *err)
 {
     struct mb_buf plain, new_values, old_values;
     int rc = -1;
@@ -93,14 +94,18 @@ out:
 }
 
 /* Which of claude-mem's three triggers is this: 1 insert, 2 delete, 4 update; 0: none of them. */
-static unsigned known_trigger(const struct mb_profile_table *profile, const struct expected *expected,
-                              const char *name, const char *sql)
+static unsigned known_trigger(const struct mb_profile_table *profile,
+                              const struct expected *expected, const char *name, const char *sql)
 {
     static const struct {
         const char *suffix;
         const char *event;
         unsigned bit;
-    } kinds[] = {{"ai", "INSERT", 1}, {"ad", "DELETE", 2}, {"au", "UPDATE", 4}};
+    } kinds[] = {
+        {"ai", "INSERT", 1},
+        {"ad", "DELETE", 2},
+        {"au", "UPDATE", 4}
+    };
     unsigned found = 0;
 
     for (size_t i = 0; i < sizeof(kinds) / sizeof(kinds[0]); i++) {
@@ -118,8 +123,10 @@ static unsigned known_trigger(const struct mb_profile_table *profile, const stru
     return found;
 }
 
-/* Can a write of ours reach this table? Our tables, what cascades from them, and the full-text tables' own. */
-static int is_reachable(struct mb_db *live, const char *table, bool *reachable_out, struct mb_error *err)
+/* Can a write of ours reach this table? Our tables, what cascades from them, and the full-text
+ * tables' own. */
+static int is_reachable(struct mb_db *live, const char *table, bool *reachable_out,
+                        struct mb_error *err)
 {
     static const char sql[] =
         "WITH RECURSIVE reach(name) AS (VALUES('sdk_sessions'),('observations'),('session_summaries'),"
@@ -153,12 +160,13 @@ static void report(struct mb_schema *schema, const char *name, const char *table
         mb_text_clean(shown_name, sizeof(shown_name), name, strlen(name));
         mb_text_clean(shown_table, sizeof(shown_table), table, strlen(table));
         schema->foreign_trigger = mb_alloc_format(
-            "the database has a trigger or view '%s' on '%s' that is not claude-mem's own", shown_name,
-            shown_table);
+            "the database has a trigger or view '%s' on '%s' that is not claude-mem's own",
+            shown_name, shown_table);
     }
 }
 
-/* The full-text twin must be what claude-mem makes: an external-content FTS5 table over our table. */
+/* The full-text twin must be what claude-mem makes: an external-content FTS5 table over our
+ * table. */
 static int check_fts(struct mb_db *live, struct mb_schema *schema, struct mb_schema_table *table,
                      bool *is_there_out, struct mb_error *err)
 {
@@ -204,8 +212,8 @@ static int list_triggers(struct mb_db *live, struct trigger **list_out, size_t *
     size_t count = 0;
     int step;
 
-    if (mb_db_query(live, "SELECT name, tbl_name, sql FROM sqlite_master WHERE type = 'trigger'", &stmt,
-                    err) != 0) {
+    if (mb_db_query(live, "SELECT name, tbl_name, sql FROM sqlite_master WHERE type = 'trigger'",
+                    &stmt, err) != 0) {
         return -1;
     }
     while ((step = mb_db_step(stmt, err)) == 1) {

@@ -40,7 +40,8 @@ static size_t hash_bytes(const void *data, size_t size)
 }
 
 /* The bucket of an item in an index, or NONE if it has no such name. */
-static size_t bucket_of(const struct mb_sessions *sessions, const struct mb_session *item, int index)
+static size_t bucket_of(const struct mb_sessions *sessions, const struct mb_session *item,
+                        int index)
 {
     size_t hash;
 
@@ -115,7 +116,8 @@ static void free_item(struct mb_session *item)
 }
 
 /* Which session a stub row stands for, by the state. */
-static int find_stand_in(struct mb_sessions *sessions, struct mb_session *item, struct mb_error *err)
+static int find_stand_in(struct mb_sessions *sessions, struct mb_session *item,
+                         struct mb_error *err)
 {
     struct mb_stmt *stmt;
     size_t size;
@@ -168,7 +170,8 @@ static int add_from(struct mb_sessions *sessions, struct mb_stmt *stmt, struct m
         mb_identity_row_id(sessions->state->sha, &identity, 0, item.id);
         item.has_id = true;
     }
-    sessions->items = mb_alloc_resize(sessions->items, sessions->count + 1, sizeof(*sessions->items));
+    sessions->items =
+        mb_alloc_resize(sessions->items, sessions->count + 1, sizeof(*sessions->items));
     sessions->items[sessions->count] = item;
     sessions->count++;
     if (sessions->count > sessions->bucket_count) {
@@ -189,9 +192,9 @@ int mb_sessions_load(struct mb_db *live, const struct mb_schema *schema, struct 
     sessions->live = live;
     sessions->schema = schema;
     sessions->state = state;
-    sessions->sql_all =
-        mb_alloc_format("SELECT id, content_session_id, memory_session_id, project, %s FROM sdk_sessions",
-                        schema->has_platform ? "platform_source" : "NULL");
+    sessions->sql_all = mb_alloc_format(
+        "SELECT id, content_session_id, memory_session_id, project, %s FROM sdk_sessions",
+        schema->has_platform ? "platform_source" : "NULL");
     sessions->sql_one = mb_alloc_format("%s WHERE id = ?1", sessions->sql_all);
     rehash(sessions, BUCKETS_MIN);
     if (mb_db_prepare(live, sessions->sql_all, &stmt, err) != 0) {
@@ -255,7 +258,8 @@ int mb_sessions_refresh(struct mb_sessions *sessions, int64_t rowid, struct mb_e
 
 const struct mb_session *mb_sessions_by_rowid(const struct mb_sessions *sessions, int64_t rowid)
 {
-    size_t slot = sessions->buckets[BY_ROWID][hash_bytes(&rowid, sizeof(rowid)) % sessions->bucket_count];
+    size_t slot =
+        sessions->buckets[BY_ROWID][hash_bytes(&rowid, sizeof(rowid)) % sessions->bucket_count];
 
     while (slot != NONE && sessions->items[slot].rowid != rowid) {
         slot = sessions->items[slot].next[BY_ROWID];
@@ -263,7 +267,8 @@ const struct mb_session *mb_sessions_by_rowid(const struct mb_sessions *sessions
     return slot == NONE ? NULL : &sessions->items[slot];
 }
 
-static const struct mb_session *by_text(const struct mb_sessions *sessions, int index, const char *text)
+static const struct mb_session *by_text(const struct mb_sessions *sessions, int index,
+                                        const char *text)
 {
     size_t slot = sessions->buckets[index][hash_bytes(text, strlen(text)) % sessions->bucket_count];
 
@@ -277,12 +282,14 @@ static const struct mb_session *by_text(const struct mb_sessions *sessions, int 
     return NULL;
 }
 
-const struct mb_session *mb_sessions_by_memory(const struct mb_sessions *sessions, const char *memory)
+const struct mb_session *mb_sessions_by_memory(const struct mb_sessions *sessions,
+                                               const char *memory)
 {
     return by_text(sessions, BY_MEMORY, memory);
 }
 
-const struct mb_session *mb_sessions_by_content(const struct mb_sessions *sessions, const char *content)
+const struct mb_session *mb_sessions_by_content(const struct mb_sessions *sessions,
+                                                const char *content)
 {
     return by_text(sessions, BY_CONTENT, content);
 }

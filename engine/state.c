@@ -23,7 +23,8 @@ static const char schema[] =
     " born_hlc INTEGER NOT NULL, born_machine BLOB NOT NULL, suppressed INTEGER NOT NULL,"
     " twin INTEGER NOT NULL, regs BLOB NOT NULL) WITHOUT ROWID;"
     "CREATE UNIQUE INDEX row_local ON row(tbl, local) WHERE local IS NOT NULL;"
-    /* rows whose registers the live database has yet to get (regs.h, dirty), and dead rows to be removed from it */
+    /* rows whose registers the live database has yet to get (regs.h, dirty), and dead rows to be
+     * removed from it */
     "CREATE TABLE dirty(id BLOB PRIMARY KEY) WITHOUT ROWID;"
     /* deleted rows, for good; local: still in the live database, to be removed by the next merge */
     "CREATE TABLE tomb(id BLOB PRIMARY KEY, tbl INTEGER NOT NULL, hlc INTEGER NOT NULL,"
@@ -64,7 +65,8 @@ static const char schema[] =
     " title TEXT NOT NULL, col TEXT NOT NULL, kept TEXT NOT NULL, other TEXT NOT NULL,"
     " hlc INTEGER NOT NULL, machine BLOB NOT NULL, time INTEGER NOT NULL,"
     " UNIQUE(row, col, hlc, machine, other));"
-    /* merges: journal.h says how they are read; in_flight while the live database may or may not have it */
+    /* merges: journal.h says how they are read; in_flight while the live database may or may not
+     * have it */
     "CREATE TABLE merge(id INTEGER PRIMARY KEY AUTOINCREMENT, time INTEGER NOT NULL, what TEXT NOT NULL);"
     "CREATE TABLE journal(id INTEGER PRIMARY KEY AUTOINCREMENT, merge INTEGER NOT NULL,"
     " in_flight INTEGER NOT NULL, local INTEGER, record BLOB NOT NULL, before BLOB NOT NULL);"
@@ -73,8 +75,8 @@ static const char schema[] =
 static int make(struct mb_state *state, struct mb_error *err)
 {
     if (mb_db_begin_write(state->db, err) != 0 || mb_db_exec(state->db, schema, err) != 0 ||
-        mb_db_exec(state->db, "PRAGMA user_version=1", err) != 0 || mb_state_new_machine(state, err) != 0 ||
-        mb_state_set_int(state, "hlc", 0, err) != 0 ||
+        mb_db_exec(state->db, "PRAGMA user_version=1", err) != 0 ||
+        mb_state_new_machine(state, err) != 0 || mb_state_set_int(state, "hlc", 0, err) != 0 ||
         mb_state_set_text(state, "digest", "00000000000000000000000000000000", err) != 0) {
         mb_db_rollback(state->db);
         return -1;
@@ -94,7 +96,8 @@ static int load(struct mb_state *state, struct mb_error *err)
         mb_state_get_int(state, "hlc", 0, &state->hlc, err) != 0) {
         goto out;
     }
-    if (machine == NULL || digest == NULL || !mb_digest_unhex(machine, state->machine, MB_MACHINE_ID_SIZE) ||
+    if (machine == NULL || digest == NULL ||
+        !mb_digest_unhex(machine, state->machine, MB_MACHINE_ID_SIZE) ||
         !mb_digest_unhex(digest, words, sizeof(words))) {
         (void)mb_error_set(err, MB_ERR_CORRUPT, "state.db lacks what it must hold");
         goto out;
@@ -114,18 +117,21 @@ out:
     return rc;
 }
 
-static int open_file(struct mb_state *state, const char *path, bool is_read_only, struct mb_error *err)
+static int open_file(struct mb_state *state, const char *path, bool is_read_only,
+                     struct mb_error *err)
 {
     int64_t format = 0;
     int64_t table_count = 0;
 
-    if (mb_db_open(path, is_read_only ? MB_DB_READ : MB_DB_STATE, "the state", &state->db, err) != 0 ||
+    if (mb_db_open(path, is_read_only ? MB_DB_READ : MB_DB_STATE, "the state", &state->db, err) !=
+            0 ||
         mb_db_scalar(state->db, "PRAGMA user_version", 0, &format, err) != 0 ||
         mb_db_scalar(state->db, "SELECT count(*) FROM sqlite_master", 0, &table_count, err) != 0) {
         return -1;
     }
     if (format > FORMAT) {
-        return mb_error_set(err, MB_ERR_FORMAT, "the state '%s' was written by a newer membridge", path);
+        return mb_error_set(err, MB_ERR_FORMAT, "the state '%s' was written by a newer membridge",
+                            path);
     }
     if (format == 0 && table_count == 0) {
         if (is_read_only) {
@@ -157,10 +163,11 @@ int mb_state_open(const char *folder, bool is_read_only, const struct mb_env *en
     }
     if (open_file(state, path, is_read_only, err) != 0) {
         if (err->code == MB_ERR_CORRUPT) {
-            (void)mb_error_advise(err,
-                                  "set it aside (mv '%s' '%s.damaged') and run 'membridge sync': the "
-                                  "memories are in the database and in the store, nothing is lost",
-                                  path, path);
+            (void)mb_error_advise(
+                err,
+                "set it aside (mv '%s' '%s.damaged') and run 'membridge sync': the "
+                "memories are in the database and in the store, nothing is lost",
+                path, path);
         }
         goto out;
     }
@@ -202,7 +209,9 @@ static int flush_out(struct mb_state *state, struct mb_error *err)
     }
     mb_buf_init(&frame, MB_LIMIT_SEGMENT_RAW_BYTES);
     if (mb_pack_append_frame(&frame, state->out_lines.data, state->out_lines.size, err) != 0 ||
-        mb_db_query(state->db, "INSERT INTO out(records, raw, body, deletes) VALUES(?1, ?2, ?3, ?4)", &stmt, err) != 0) {
+        mb_db_query(state->db,
+                    "INSERT INTO out(records, raw, body, deletes) VALUES(?1, ?2, ?3, ?4)", &stmt,
+                    err) != 0) {
         goto out;
     }
     mb_db_bind_int(stmt, 1, state->out_count);
@@ -248,7 +257,8 @@ void mb_state_rollback(struct mb_state *state)
     }
 }
 
-static int get(struct mb_state *state, const char *key, struct mb_stmt **stmt_out, struct mb_error *err)
+static int get(struct mb_state *state, const char *key, struct mb_stmt **stmt_out,
+               struct mb_error *err)
 {
     if (mb_db_query(state->db, "SELECT value FROM meta WHERE key = ?1", stmt_out, err) != 0) {
         return -1;
@@ -271,7 +281,8 @@ int mb_state_get_int(struct mb_state *state, const char *key, int64_t otherwise,
     return 0;
 }
 
-int mb_state_get_text(struct mb_state *state, const char *key, char **value_out, struct mb_error *err)
+int mb_state_get_text(struct mb_state *state, const char *key, char **value_out,
+                      struct mb_error *err)
 {
     struct mb_stmt *stmt;
     int step = get(state, key, &stmt, err);
@@ -284,7 +295,8 @@ int mb_state_get_text(struct mb_state *state, const char *key, char **value_out,
     return 0;
 }
 
-static int set(struct mb_state *state, const char *key, struct mb_stmt **stmt_out, struct mb_error *err)
+static int set(struct mb_state *state, const char *key, struct mb_stmt **stmt_out,
+               struct mb_error *err)
 {
     if (mb_db_query(state->db,
                     "INSERT INTO meta(key, value) VALUES(?1, ?2) "
@@ -307,7 +319,8 @@ int mb_state_set_int(struct mb_state *state, const char *key, int64_t value, str
     return mb_db_run(stmt, err);
 }
 
-int mb_state_set_text(struct mb_state *state, const char *key, const char *value, struct mb_error *err)
+int mb_state_set_text(struct mb_state *state, const char *key, const char *value,
+                      struct mb_error *err)
 {
     struct mb_stmt *stmt;
 

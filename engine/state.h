@@ -3,11 +3,13 @@
 #define MB_STATE_H
 
 /*
- * state.db: what this machine knows of every row, and what it has still to do. A cache of the truth plus the outbox
- * (docs/DESIGN.md, "On the machine" says what its loss costs). The tables are in state.c, with a line for each.
+ * state.db: what this machine knows of every row, and what it has still to do. A cache of the truth
+ * plus the outbox (docs/DESIGN.md, "On the machine" says what its loss costs). The tables are in
+ * state.c, with a line for each.
  *
- * All changes happen in a transaction between mb_state_begin() and mb_state_commit(); the logical clock, the digest and
- * the outbox's open block are kept in memory and written by the commit. After a rollback they are as in the file.
+ * All changes happen in a transaction between mb_state_begin() and mb_state_commit(); the logical
+ * clock, the digest and the outbox's open block are kept in memory and written by the commit. After
+ * a rollback they are as in the file.
  */
 
 #include "db.h"
@@ -19,27 +21,28 @@ struct mb_state {
     const struct mb_env *env;
     struct mb_digest *sha;
     uint8_t machine[MB_MACHINE_ID_SIZE];
-    int64_t hlc;                /* greatest logical time seen or given */
-    uint64_t digest[2];         /* sum modulo 2^128 over all rows known alive; high word first */
-    struct mb_buf out_lines;    /* records of the open block of the outbox */
+    int64_t hlc;             /* greatest logical time seen or given */
+    uint64_t digest[2];      /* sum modulo 2^128 over all rows known alive; high word first */
+    struct mb_buf out_lines; /* records of the open block of the outbox */
     int64_t out_count;
-    int64_t out_deletes;        /* tombstones among them */
-    bool is_changed;            /* hlc or digest differ from the file */
+    int64_t out_deletes; /* tombstones among them */
+    bool is_changed;     /* hlc or digest differ from the file */
 };
 
 struct mb_state_row {
     uint8_t id[MB_ROW_ID_SIZE];
     int table; /* enum mb_profile_table_index */
     bool has_local;
-    int64_t local;   /* its rowid in the live database */
-    int64_t created; /* version time of what was never seen to change */
+    int64_t local;          /* its rowid in the live database */
+    int64_t created;        /* version time of what was never seen to change */
     struct mb_version born; /* of its creation; a session may be made again after its tombstone */
-    bool is_suppressed; /* removed by claude-mem's own clean-up: no tombstone, not put back */
-    int64_t twin;       /* fingerprint of (memory_session_id, content_hash), 0 if it has none */
+    bool is_suppressed;     /* removed by claude-mem's own clean-up: no tombstone, not put back */
+    int64_t twin;           /* fingerprint of (memory_session_id, content_hash), 0 if it has none */
     struct mb_regs regs;
 };
 
-/* Opens or makes <folder>/state.db. MB_ERR_NOT_SET_UP if read-only and there is none; MB_ERR_CORRUPT; MB_ERR_FORMAT. */
+/* Opens or makes <folder>/state.db. MB_ERR_NOT_SET_UP if read-only and there is none;
+ * MB_ERR_CORRUPT; MB_ERR_FORMAT. */
 MB_MUST_USE int mb_state_open(const char *folder, bool is_read_only, const struct mb_env *env,
                               struct mb_state **state_out, struct mb_error *err);
 void mb_state_close(struct mb_state *state);
@@ -78,19 +81,22 @@ MB_MUST_USE int mb_state_row_remove(struct mb_state *state, const uint8_t id[sta
 /* Tombstones, kept for good. find: 1, 0, -1. */
 MB_MUST_USE int mb_state_tomb_find(struct mb_state *state, const uint8_t id[static MB_ROW_ID_SIZE],
                                    struct mb_version *version_out, struct mb_error *err);
-MB_MUST_USE int mb_state_tomb_put(struct mb_state *state, const uint8_t id[static MB_ROW_ID_SIZE], int table,
-                                  const struct mb_version *version, bool is_decided, struct mb_error *err);
-MB_MUST_USE int mb_state_tomb_remove(struct mb_state *state, const uint8_t id[static MB_ROW_ID_SIZE],
-                                     struct mb_error *err);
+MB_MUST_USE int mb_state_tomb_put(struct mb_state *state, const uint8_t id[static MB_ROW_ID_SIZE],
+                                  int table, const struct mb_version *version, bool is_decided,
+                                  struct mb_error *err);
+MB_MUST_USE int mb_state_tomb_remove(struct mb_state *state,
+                                     const uint8_t id[static MB_ROW_ID_SIZE], struct mb_error *err);
 
-/* Registers without their row: changes that came before it, and those of a dead session. take removes them. */
-MB_MUST_USE int mb_state_loose_merge(struct mb_state *state, const uint8_t id[static MB_ROW_ID_SIZE],
-                                     int table, const struct mb_regs *regs, struct mb_error *err);
+/* Registers without their row: changes that came before it, and those of a dead session. take
+ * removes them. */
+MB_MUST_USE int mb_state_loose_merge(struct mb_state *state,
+                                     const uint8_t id[static MB_ROW_ID_SIZE], int table,
+                                     const struct mb_regs *regs, struct mb_error *err);
 MB_MUST_USE int mb_state_loose_take(struct mb_state *state, const uint8_t id[static MB_ROW_ID_SIZE],
                                     struct mb_regs *regs_out, struct mb_error *err); /* 1, 0, -1 */
 
-/* Takes the greater of each register of `from` into `into` (values of `from` are borrowed by `into`). True if that changed
- * anything. */
+/* Takes the greater of each register of `from` into `into` (values of `from` are borrowed by
+ * `into`). True if that changed anything. */
 bool mb_state_regs_raise(int table, struct mb_regs *into, const struct mb_regs *from);
 
 /* The next version of ours: greater than `parent` (or NULL) and than all that was seen. */
@@ -98,7 +104,8 @@ struct mb_version mb_state_next_version(struct mb_state *state, const struct mb_
 void mb_state_see(struct mb_state *state, const struct mb_version *version);
 
 /* Appends a record to the outbox (outbox-first: durable when the transaction commits). */
-MB_MUST_USE int mb_state_out(struct mb_state *state, const struct mb_record *record, struct mb_error *err);
+MB_MUST_USE int mb_state_out(struct mb_state *state, const struct mb_record *record,
+                             struct mb_error *err);
 
 void mb_state_digest_hex(const struct mb_state *state, char out[static 33]);
 

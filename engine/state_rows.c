@@ -2,11 +2,10 @@
 
 /* The rows of the state: what is known alive, what is dead, and registers without a row. */
 
-#include "state.h"
-
 #include "alloc.h"
 #include "assert.h"
 #include "limits.h"
+#include "state.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -16,7 +15,8 @@
 #define ROW_COLUMNS                                                                                \
     "SELECT id, tbl, local, created, born_hlc, born_machine, suppressed, twin, regs FROM row "
 
-/* The row's part of the digest: its id and the version of each register that is not NULL (docs/FORMAT.md). */
+/* The row's part of the digest: its id and the version of each register that is not NULL
+ * (docs/FORMAT.md). */
 static void contribution(struct mb_state *state, int table, const uint8_t id[static MB_ROW_ID_SIZE],
                          const struct mb_regs *regs, uint64_t words[2])
 {
@@ -34,7 +34,8 @@ static void contribution(struct mb_state *state, int table, const uint8_t id[sta
             version[k] = (uint8_t)((uint64_t)reg->version.hlc >> (56 - 8 * k));
         }
         memcpy(version + 8, reg->version.machine, MB_MACHINE_ID_SIZE);
-        mb_digest_update(state->sha, profile->registers[i].name, strlen(profile->registers[i].name) + 1);
+        mb_digest_update(state->sha, profile->registers[i].name,
+                         strlen(profile->registers[i].name) + 1);
         mb_digest_update(state->sha, version, sizeof(version));
     }
     mb_digest_final(state->sha, digest);
@@ -137,7 +138,8 @@ int mb_state_id_at(struct mb_state *state, int table, int64_t local,
     size_t size;
     int step;
 
-    if (mb_db_query(state->db, "SELECT id FROM row WHERE tbl = ?1 AND local = ?2", &stmt, err) != 0) {
+    if (mb_db_query(state->db, "SELECT id FROM row WHERE tbl = ?1 AND local = ?2", &stmt, err) !=
+        0) {
         return -1;
     }
     mb_db_bind_int(stmt, 1, table);
@@ -200,11 +202,13 @@ int mb_state_row_put(struct mb_state *state, const struct mb_state_row *row, str
     int rc = -1;
 
     mb_buf_init(&regs, MB_LIMIT_RECORD_BYTES);
-    if (forget_contribution(state, row->id, err) != 0 || mb_regs_encode(&row->regs, false, &regs, err) != 0 ||
-        mb_db_query(state->db,
-                    "INSERT OR REPLACE INTO row(id, tbl, local, created, born_hlc, born_machine, suppressed,"
-                    " twin, regs) VALUES(?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)",
-                    &stmt, err) != 0) {
+    if (forget_contribution(state, row->id, err) != 0 ||
+        mb_regs_encode(&row->regs, false, &regs, err) != 0 ||
+        mb_db_query(
+            state->db,
+            "INSERT OR REPLACE INTO row(id, tbl, local, created, born_hlc, born_machine, suppressed,"
+            " twin, regs) VALUES(?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)",
+            &stmt, err) != 0) {
         goto out;
     }
     mb_db_bind_blob(stmt, 1, row->id, MB_ROW_ID_SIZE);
@@ -231,8 +235,8 @@ out:
     return rc;
 }
 
-static int remove_by_id(struct mb_state *state, const char *sql, const uint8_t id[static MB_ROW_ID_SIZE],
-                        struct mb_error *err)
+static int remove_by_id(struct mb_state *state, const char *sql,
+                        const uint8_t id[static MB_ROW_ID_SIZE], struct mb_error *err)
 {
     struct mb_stmt *stmt;
 
@@ -283,10 +287,11 @@ int mb_state_tomb_find(struct mb_state *state, const uint8_t id[static MB_ROW_ID
 int mb_state_tomb_put(struct mb_state *state, const uint8_t id[static MB_ROW_ID_SIZE], int table,
                       const struct mb_version *version, bool is_decided, struct mb_error *err)
 {
-    static const char sql[] = "INSERT INTO tomb(id, tbl, hlc, machine, decided) VALUES(?1, ?2, ?3, ?4, ?5) "
-                              "ON CONFLICT(id) DO UPDATE SET hlc = excluded.hlc, machine = excluded.machine,"
-                              " decided = max(decided, excluded.decided)"
-                              " WHERE (excluded.hlc, excluded.machine) > (tomb.hlc, tomb.machine)";
+    static const char sql[] =
+        "INSERT INTO tomb(id, tbl, hlc, machine, decided) VALUES(?1, ?2, ?3, ?4, ?5) "
+        "ON CONFLICT(id) DO UPDATE SET hlc = excluded.hlc, machine = excluded.machine,"
+        " decided = max(decided, excluded.decided)"
+        " WHERE (excluded.hlc, excluded.machine) > (tomb.hlc, tomb.machine)";
     struct mb_stmt *stmt;
 
     if (mb_db_query(state->db, sql, &stmt, err) != 0) {
@@ -375,7 +380,8 @@ int mb_state_loose_merge(struct mb_state *state, const uint8_t id[static MB_ROW_
         merged.items[i].is_dirty = false;
     }
     if (mb_regs_encode(&merged, true, &encoded, err) != 0 ||
-        mb_db_query(state->db, "INSERT INTO loose(id, tbl, regs) VALUES(?1, ?2, ?3)", &stmt, err) != 0) {
+        mb_db_query(state->db, "INSERT INTO loose(id, tbl, regs) VALUES(?1, ?2, ?3)", &stmt, err) !=
+            0) {
         goto out;
     }
     mb_db_bind_blob(stmt, 1, id, MB_ROW_ID_SIZE);

@@ -32,7 +32,8 @@ static int on_head(void *context, const struct mb_store_object *object, struct m
         return 0; /* foreign */
     }
     if (listing->list.count >= MB_LIMIT_HEADS) {
-        return mb_error_set(err, MB_ERR_LIMIT, "the store lists more than %d heads", MB_LIMIT_HEADS);
+        return mb_error_set(err, MB_ERR_LIMIT, "the store lists more than %d heads",
+                            MB_LIMIT_HEADS);
     }
     item.key = mb_alloc_text(key);
     listing->list.items =
@@ -53,8 +54,8 @@ static int compare_keys(const void *a, const void *b)
     return order != 0 ? order : strcmp(left->key, right->key);
 }
 
-int mb_stream_list_heads(struct mb_engine *engine, const uint8_t *machine, struct mb_stream_list *list_out,
-                         struct mb_error *err)
+int mb_stream_list_heads(struct mb_engine *engine, const uint8_t *machine,
+                         struct mb_stream_list *list_out, struct mb_error *err)
 {
     struct listing listing;
     char hex[MB_MACHINE_ID_HEX_SIZE];
@@ -73,7 +74,8 @@ int mb_stream_list_heads(struct mb_engine *engine, const uint8_t *machine, struc
     rc = mb_store_list(engine->config.store, prefix, on_head, &listing, err);
     if (rc == 0) {
         if (listing.list.count > 0) {
-            qsort(listing.list.items, listing.list.count, sizeof(*listing.list.items), compare_keys);
+            qsort(listing.list.items, listing.list.count, sizeof(*listing.list.items),
+                  compare_keys);
         }
         *list_out = listing.list;
     } else {
@@ -94,8 +96,8 @@ void mb_stream_list_release(struct mb_stream_list *list)
     memset(list, 0, sizeof(*list));
 }
 
-int mb_stream_read_head(struct mb_engine *engine, const struct mb_stream_key *key, struct mb_head *head_out,
-                        struct mb_error *err)
+int mb_stream_read_head(struct mb_engine *engine, const struct mb_stream_key *key,
+                        struct mb_head *head_out, struct mb_error *err)
 {
     struct mb_buf body;
     char *full = mb_core_key(engine, "%s", key->key);
@@ -116,8 +118,10 @@ int mb_stream_read_head(struct mb_engine *engine, const struct mb_stream_key *ke
     return rc;
 }
 
-int mb_stream_read_segment(struct mb_engine *engine, const uint8_t machine[static MB_MACHINE_ID_SIZE],
-                           const struct mb_head_entry *entry, struct mb_buf *buf, struct mb_error *err)
+int mb_stream_read_segment(struct mb_engine *engine,
+                           const uint8_t machine[static MB_MACHINE_ID_SIZE],
+                           const struct mb_head_entry *entry, struct mb_buf *buf,
+                           struct mb_error *err)
 {
     char hex[MB_MACHINE_ID_HEX_SIZE];
     uint8_t want[MB_DIGEST_SIZE];
@@ -152,13 +156,15 @@ static int on_segment(void *context, const struct mb_store_object *object, struc
     struct listing *listing = context;
 
     (void)err;
-    listing->names = mb_alloc_resize(listing->names, listing->name_count + 1, sizeof(*listing->names));
+    listing->names =
+        mb_alloc_resize(listing->names, listing->name_count + 1, sizeof(*listing->names));
     listing->names[listing->name_count++] = mb_alloc_text(object->key + listing->prefix_size);
     return 0;
 }
 
-int mb_stream_list_segments(struct mb_engine *engine, const uint8_t machine[static MB_MACHINE_ID_SIZE],
-                            char ***names_out, size_t *count_out, struct mb_error *err)
+int mb_stream_list_segments(struct mb_engine *engine,
+                            const uint8_t machine[static MB_MACHINE_ID_SIZE], char ***names_out,
+                            size_t *count_out, struct mb_error *err)
 {
     struct listing listing;
     char hex[MB_MACHINE_ID_HEX_SIZE];
@@ -205,13 +211,15 @@ static int on_any(void *context, const struct mb_store_object *object, struct mb
     bool *is_foreign = context;
 
     (void)err;
-    if (!mb_text_has_prefix(object->key, "projects/") && strcmp(object->key, MB_STORE_MARKER_KEY) != 0) {
+    if (!mb_text_has_prefix(object->key, "projects/") &&
+        strcmp(object->key, MB_STORE_MARKER_KEY) != 0) {
         *is_foreign = true;
     }
     return 0;
 }
 
-/* A place without the marker: empty, a bucket of the predecessor's, or full of other people's things. */
+/* A place without the marker: empty, a bucket of the predecessor's, or full of other people's
+ * things. */
 static int mark(struct mb_engine *engine, struct mb_error *err)
 {
     bool is_foreign = false;
@@ -220,7 +228,8 @@ static int mark(struct mb_engine *engine, struct mb_error *err)
         return -1;
     }
     if (is_foreign) {
-        (void)mb_error_set(err, MB_ERR_DECISION, "the store %s holds other things and no membridge store",
+        (void)mb_error_set(err, MB_ERR_DECISION,
+                           "the store %s holds other things and no membridge store",
                            engine->config.store_name);
         return mb_error_advise(err, "name an empty folder with 'membridge init --store FOLDER'");
     }
@@ -248,11 +257,13 @@ int mb_stream_check_store(struct mb_engine *engine, bool may_mark, struct mb_err
         return is_marked && is_same ? 0 : note_marked(engine, err);
     }
     if (is_marked && is_same) {
-        (void)mb_error_set(err, MB_ERR_STORE_MISSING,
-                           "the store %s has lost its marker '%s': it was emptied, or the drive is not mounted",
-                           engine->config.store_name, MB_STORE_MARKER_KEY);
-        return mb_error_advise(err, "mount the drive and try again; if it was emptied on purpose, run "
-                                    "'membridge init', and this machine fills it again");
+        (void)mb_error_set(
+            err, MB_ERR_STORE_MISSING,
+            "the store %s has lost its marker '%s': it was emptied, or the drive is not mounted",
+            engine->config.store_name, MB_STORE_MARKER_KEY);
+        return mb_error_advise(err,
+                               "mount the drive and try again; if it was emptied on purpose, run "
+                               "'membridge init', and this machine fills it again");
     }
     if (!may_mark) {
         return 0;

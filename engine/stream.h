@@ -3,8 +3,9 @@
 #define MB_STREAM_H
 
 /*
- * The store's side: heads and segments, read and checked. verify-first: no byte from the store is used before its
- * hash, format and limits are checked against what the head, and the head's name, say.
+ * The store's side: heads and segments, read and checked. verify-first: no byte from the store is
+ * used before its hash, format and limits are checked against what the head, and the head's name,
+ * say.
  */
 
 #include "core.h"
@@ -29,18 +30,20 @@ MB_MUST_USE int mb_stream_read_head(struct mb_engine *engine, const struct mb_st
                                     struct mb_head *head_out, struct mb_error *err);
 
 /* Reads a segment of a stream into buf and checks it against its name. Likewise. */
-MB_MUST_USE int mb_stream_read_segment(struct mb_engine *engine, const uint8_t machine[static MB_MACHINE_ID_SIZE],
+MB_MUST_USE int mb_stream_read_segment(struct mb_engine *engine,
+                                       const uint8_t machine[static MB_MACHINE_ID_SIZE],
                                        const struct mb_head_entry *entry, struct mb_buf *buf,
                                        struct mb_error *err);
 
 /* Names of all segments of a stream that the store shows; *names_out and each name given. */
 MB_MUST_USE int mb_stream_list_segments(struct mb_engine *engine,
-                                        const uint8_t machine[static MB_MACHINE_ID_SIZE], char ***names_out,
-                                        size_t *count_out, struct mb_error *err);
+                                        const uint8_t machine[static MB_MACHINE_ID_SIZE],
+                                        char ***names_out, size_t *count_out, struct mb_error *err);
 void mb_stream_names_free(char **names, size_t count);
 
-/* Is the store there, and ours? A store that this machine used before and that has lost its marker is missing, not empty. An
- * empty place gets the marker when may_mark. */
-MB_MUST_USE int mb_stream_check_store(struct mb_engine *engine, bool may_mark, struct mb_error *err);
+/* Is the store there, and ours? A store that this machine used before and that has lost its marker
+ * is missing, not empty. An empty place gets the marker when may_mark. */
+MB_MUST_USE int mb_stream_check_store(struct mb_engine *engine, bool may_mark,
+                                      struct mb_error *err);
 
 #endif

@@ -81,7 +81,8 @@ static int run(struct mb_engine *engine, const struct mb_buf *sql, const struct 
     return rc;
 }
 
-static int insert(struct mb_engine *engine, const char *table, const struct columns *list, struct mb_error *err)
+static int insert(struct mb_engine *engine, const char *table, const struct columns *list,
+                  struct mb_error *err)
 {
     struct mb_buf sql;
     int rc = -1;
@@ -111,8 +112,8 @@ out:
     return rc;
 }
 
-static int update(struct mb_engine *engine, const char *table, int64_t rowid, const struct columns *list,
-                  struct mb_error *err)
+static int update(struct mb_engine *engine, const char *table, int64_t rowid,
+                  const struct columns *list, struct mb_error *err)
 {
     struct mb_buf sql;
     int rc = -1;
@@ -125,7 +126,8 @@ static int update(struct mb_engine *engine, const char *table, int64_t rowid, co
         goto out;
     }
     for (size_t i = 0; i < list->count; i++) {
-        if (mb_buf_append_format(&sql, err, "%s\"%s\" = ?", i == 0 ? "" : ", ", list->names[i]) != 0) {
+        if (mb_buf_append_format(&sql, err, "%s\"%s\" = ?", i == 0 ? "" : ", ", list->names[i]) !=
+            0) {
             goto out;
         }
     }
@@ -137,8 +139,8 @@ out:
     return rc;
 }
 
-/* claude-mem's hash of an observation: SHA-256(memory id, NUL, title, NUL, narrative), 16 digits. With a salt where that one is
- * taken by a row that is not the same. */
+/* claude-mem's hash of an observation: SHA-256(memory id, NUL, title, NUL, narrative), 16 digits.
+ * With a salt where that one is taken by a row that is not the same. */
 static void make_hash(struct columns *list, const char *memory, const uint8_t *salt)
 {
     const struct mb_value *parts[2] = {find(list, "title"), find(list, "narrative")};
@@ -160,13 +162,14 @@ static void make_hash(struct columns *list, const char *memory, const uint8_t *s
     mb_digest_hex(full, HASH_HEX / 2, list->hash);
 }
 
-static int hash_is_taken(struct mb_engine *engine, const char *memory, const char *hash, bool *taken_out,
-                         struct mb_error *err)
+static int hash_is_taken(struct mb_engine *engine, const char *memory, const char *hash,
+                         bool *taken_out, struct mb_error *err)
 {
     struct mb_stmt *stmt;
     int step;
 
-    if (mb_db_query(engine->live, "SELECT 1 FROM observations WHERE memory_session_id = ?1 AND content_hash = ?2",
+    if (mb_db_query(engine->live,
+                    "SELECT 1 FROM observations WHERE memory_session_id = ?1 AND content_hash = ?2",
                     &stmt, err) != 0) {
         return -1;
     }
@@ -218,8 +221,8 @@ static int keep_extra(struct mb_engine *engine, const struct mb_record *record,
         goto out;
     }
     if (mb_record_encode(&extra, &line, err) != 0 ||
-        mb_db_query(engine->state->db, "INSERT OR REPLACE INTO extra(id, record) VALUES(?1, ?2)", &stmt, err) !=
-            0) {
+        mb_db_query(engine->state->db, "INSERT OR REPLACE INTO extra(id, record) VALUES(?1, ?2)",
+                    &stmt, err) != 0) {
         goto out;
     }
     mb_db_bind_blob(stmt, 1, record->row_id, MB_ROW_ID_SIZE);
@@ -231,14 +234,15 @@ out:
     return rc;
 }
 
-/* Identity and payload columns that exist here, and registers: the known value, or the record's own text where the state has
- * only its hash. */
+/* Identity and payload columns that exist here, and registers: the known value, or the record's own
+ * text where the state has only its hash. */
 static void add_content(const struct mb_schema_table *table, const struct mb_record *record,
                         const struct mb_state_row *known, struct columns *list)
 {
     for (size_t i = 0; i < record->column_count; i++) {
         int index = mb_schema_column_find(table, record->columns[i].name);
-        if (index >= 0 && !table->columns[index].is_local && table->columns[index].register_index < 0) {
+        if (index >= 0 && !table->columns[index].is_local &&
+            table->columns[index].register_index < 0) {
             add(list, record->columns[i].name, &record->columns[i].value);
         }
     }
@@ -261,14 +265,17 @@ static const struct mb_value *register_value(const struct mb_state_row *known, c
 {
     int index = mb_profile_register_find(&mb_profile_tables[known->table], name);
 
-    return index < 0 || !known->regs.items[index].is_present ? NULL : &known->regs.items[index].value;
+    return index < 0 || !known->regs.items[index].is_present ? NULL
+                                                             : &known->regs.items[index].value;
 }
 
 static const uint8_t *reference(const struct mb_state_row *known, const char *name)
 {
     const struct mb_value *value = register_value(known, name);
 
-    return value != NULL && value->type == MB_VALUE_BLOB && value->size == MB_ROW_ID_SIZE ? value->data : NULL;
+    return value != NULL && value->type == MB_VALUE_BLOB && value->size == MB_ROW_ID_SIZE
+               ? value->data
+               : NULL;
 }
 
 /* The columns by which a child names its parent. */
@@ -309,7 +316,8 @@ static int add_parent(struct mb_engine *engine, const struct mb_schema_table *ta
 }
 
 static int add_observation_link(struct mb_engine *engine, const struct mb_schema_table *table,
-                                const struct mb_state_row *known, struct columns *list, struct mb_error *err)
+                                const struct mb_state_row *known, struct columns *list,
+                                struct mb_error *err)
 {
     const uint8_t *id = reference(known, "observation");
     struct mb_state_row row;
@@ -333,9 +341,9 @@ static void refuse(struct mb_error *err, const char *why)
     (void)mb_error_set(err, MB_ERR_SCHEMA, "%s", why);
 }
 
-/* The stub whose place a true session takes: one that an old schema's prompt made under its content id (which is UNIQUE), or
- * one that stands for it, or one named as the session was named at its origin. Where there are several, the others
- * are noted to stand for it, and tidied later. */
+/* The stub whose place a true session takes: one that an old schema's prompt made under its content
+ * id (which is UNIQUE), or one that stands for it, or one named as the session was named at its
+ * origin. Where there are several, the others are noted to stand for it, and tidied later. */
 static int find_stub(struct mb_engine *engine, const struct mb_record *record,
                      const uint8_t id[static MB_ROW_ID_SIZE], const char *content,
                      const struct mb_session **stub_out, struct mb_error *err)
@@ -347,10 +355,10 @@ static int find_stub(struct mb_engine *engine, const struct mb_record *record,
     bool content_is_ours = by_content != NULL && by_content->is_stub;
     bool memory_is_ours = by_memory != NULL && by_memory->is_stub && !by_memory->has_id;
 
-    *stub_out = content_is_ours                    ? by_content
+    *stub_out = content_is_ours                   ? by_content
                 : by_id != NULL && by_id->is_stub ? by_id
-                : memory_is_ours                   ? by_memory
-                                                   : NULL;
+                : memory_is_ours                  ? by_memory
+                                                  : NULL;
     if (memory_is_ours && *stub_out != by_memory) {
         int64_t rowid = (*stub_out)->rowid;
         if (mb_attach_note_stub(engine, by_memory->rowid, id, err) != 0 ||
@@ -363,8 +371,8 @@ static int find_stub(struct mb_engine *engine, const struct mb_record *record,
 }
 
 static int take_stub_place(struct mb_engine *engine, const struct mb_session *stub,
-                           const struct mb_record *record, const char *content, const struct columns *list,
-                           struct mb_error *err)
+                           const struct mb_record *record, const char *content,
+                           const struct columns *list, struct mb_error *err)
 {
     struct mb_stmt *stmt;
     int64_t rowid = stub->rowid;
@@ -396,7 +404,8 @@ static int take_stub_place(struct mb_engine *engine, const struct mb_session *st
     return mb_sessions_refresh(engine->sessions, rowid, err);
 }
 
-/* The session stands in the database though the map does not have it: dead until this record, it was waiting to be removed. */
+/* The session stands in the database though the map does not have it: dead until this record, it
+ * was waiting to be removed. */
 static int take_standing(struct mb_engine *engine, const struct mb_session *session,
                          const struct columns *list, struct mb_error *err)
 {
@@ -404,7 +413,8 @@ static int take_standing(struct mb_engine *engine, const struct mb_session *sess
     int64_t rowid = session->rowid;
 
     if (update(engine, "sdk_sessions", rowid, list, err) != 0 ||
-        mb_db_query(engine->state->db, "DELETE FROM undead WHERE tbl = ?1 AND local = ?2", &stmt, err) != 0) {
+        mb_db_query(engine->state->db, "DELETE FROM undead WHERE tbl = ?1 AND local = ?2", &stmt,
+                    err) != 0) {
         return -1;
     }
     mb_db_bind_int(stmt, 1, MB_TABLE_SESSIONS);
@@ -453,8 +463,9 @@ static int insert_session(struct mb_engine *engine, const struct mb_record *reco
     return rc;
 }
 
-static int insert_child(struct mb_engine *engine, const struct mb_record *record, struct mb_state_row *known,
-                        const struct mb_schema_table *table, struct columns *list, struct mb_error *err)
+static int insert_child(struct mb_engine *engine, const struct mb_record *record,
+                        struct mb_state_row *known, const struct mb_schema_table *table,
+                        struct columns *list, struct mb_error *err)
 {
     const struct mb_value *memory;
 
@@ -478,7 +489,8 @@ static int insert_child(struct mb_engine *engine, const struct mb_record *record
     return 0;
 }
 
-/* A row that is refused must leave nothing behind: neither a stub made for it nor a name that was changed. */
+/* A row that is refused must leave nothing behind: neither a stub made for it nor a name that was
+ * changed. */
 static int savepoint(struct mb_engine *engine, struct mb_error *err)
 {
     if (mb_db_exec(engine->live, "SAVEPOINT one_row", err) != 0) {
@@ -539,7 +551,8 @@ static bool is_representable(struct mb_engine *engine, const struct mb_record *r
         return false;
     }
     if (table == MB_TABLE_SESSIONS && !engine->schema->has_platform && platform != NULL &&
-        (platform->value.type != MB_VALUE_TEXT || platform->value.size != strlen(MB_PROFILE_PLATFORM) ||
+        (platform->value.type != MB_VALUE_TEXT ||
+         platform->value.size != strlen(MB_PROFILE_PLATFORM) ||
          memcmp(platform->value.data, MB_PROFILE_PLATFORM, platform->value.size) != 0)) {
         refuse(err, "this claude-mem knows no platforms but claude");
         return false;
@@ -561,8 +574,9 @@ static int read_twin(struct mb_engine *engine, struct mb_state_row *known, struc
     return step < 0 ? -1 : 0;
 }
 
-int mb_write_insert(struct mb_engine *engine, const struct mb_record *record, struct mb_state_row *known,
-                    enum mb_write_result *result_out, struct mb_error *err)
+int mb_write_insert(struct mb_engine *engine, const struct mb_record *record,
+                    struct mb_state_row *known, enum mb_write_result *result_out,
+                    struct mb_error *err)
 {
     const struct mb_schema_table *table = &engine->schema->tables[known->table];
     struct columns *list;
@@ -592,7 +606,8 @@ int mb_write_insert(struct mb_engine *engine, const struct mb_record *record, st
 }
 
 static int add_changed_link(struct mb_engine *engine, const struct mb_live_row *row,
-                            const struct mb_state_row *known, struct columns *list, struct mb_error *err)
+                            const struct mb_state_row *known, struct columns *list,
+                            struct mb_error *err)
 {
     size_t before = list->count;
 
@@ -617,8 +632,8 @@ static int add_changed_link(struct mb_engine *engine, const struct mb_live_row *
 
 /* Which registers the live row must get. Their dirty marks go. */
 static int choose_registers(struct mb_engine *engine, const struct mb_live_row *row,
-                            const struct mb_regs *local, struct mb_state_row *known, struct columns *list,
-                            const char **first_name, struct mb_error *err)
+                            const struct mb_regs *local, struct mb_state_row *known,
+                            struct columns *list, const char **first_name, struct mb_error *err)
 {
     const struct mb_profile_table *profile = row->schema->profile;
 
@@ -627,8 +642,9 @@ static int choose_registers(struct mb_engine *engine, const struct mb_live_row *
         const struct mb_reg *mine = &local->items[i];
         bool is_at_hand = !kept->is_hashed || kept->value.data != NULL;
         kept->is_dirty = false;
-        if (!kept->is_present || kept->value.type == MB_VALUE_NULL || mb_regs_same_value(kept, mine) ||
-            !is_at_hand || mb_capture_regs_is_fixed(row, &profile->registers[i], kept) ||
+        if (!kept->is_present || kept->value.type == MB_VALUE_NULL ||
+            mb_regs_same_value(kept, mine) || !is_at_hand ||
+            mb_capture_regs_is_fixed(row, &profile->registers[i], kept) ||
             (profile->registers[i].kind == MB_REGISTER_COLUMN && !mine->is_present) ||
             (profile->registers[i].rule == MB_RULE_LONGEST &&
              mb_regs_compare(MB_RULE_LONGEST, kept, mine) <= 0)) {
@@ -721,11 +737,12 @@ int mb_write_delete(struct mb_engine *engine, int table, int64_t rowid,
     }
     mb_db_finalize(stmt);
     free(sql);
-    return rc == 0 && table == MB_TABLE_SESSIONS ? mb_sessions_refresh(engine->sessions, rowid, err) : rc;
+    return rc == 0 && table == MB_TABLE_SESSIONS ? mb_sessions_refresh(engine->sessions, rowid, err)
+                                                 : rc;
 }
 
-int mb_write_columns(struct mb_engine *engine, int table, int64_t rowid, const struct mb_record *record,
-                     struct mb_error *err)
+int mb_write_columns(struct mb_engine *engine, int table, int64_t rowid,
+                     const struct mb_record *record, struct mb_error *err)
 {
     const struct mb_schema_table *schema = &engine->schema->tables[table];
     struct columns *list = mb_alloc_zeroed(1, sizeof(*list));
@@ -733,8 +750,8 @@ int mb_write_columns(struct mb_engine *engine, int table, int64_t rowid, const s
 
     for (size_t i = 0; i < record->column_count; i++) {
         int index = mb_schema_column_find(schema, record->columns[i].name);
-        if (index >= 0 && !schema->columns[index].is_local && schema->columns[index].register_index < 0 &&
-            !schema->columns[index].is_identity) {
+        if (index >= 0 && !schema->columns[index].is_local &&
+            schema->columns[index].register_index < 0 && !schema->columns[index].is_identity) {
             add(list, record->columns[i].name, &record->columns[i].value);
         }
     }
