@@ -73,7 +73,8 @@ struct mb_record {
     struct mb_register *registers; /* ROW, REGISTERS */
     size_t register_count;
     struct mb_version version; /* ROW: of its creation; DELETE: of the tombstone; else zeros */
-    const char *orphan; /* ROW whose session nobody knows: its memory session id there, else NULL */
+    const char *orphan; /* ROW: memory session id at its origin, of a session or of a row whose
+                           session nobody knows; else NULL */
     bool is_decided;    /* DELETE: a person released it there (push --accept-deletes) */
     void *arena;        /* owned; NULL in a record that only borrows */
 };
