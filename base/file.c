@@ -314,6 +314,20 @@ out:
     return rc;
 }
 
+int mb_file_rename(const char *from, const char *to, struct mb_error *err)
+{
+    char *folder = mb_file_parent(to);
+    int rc = -1;
+
+    if (calls->rename(from, to) != 0) {
+        (void)mb_file_fail(err, errno, "renaming to", to);
+    } else {
+        rc = mb_file_sync_folder(folder, err);
+    }
+    free(folder);
+    return rc;
+}
+
 int mb_file_sync_folder(const char *path, struct mb_error *err)
 {
     int fd = open_file(path, O_RDONLY | O_DIRECTORY, 0);

@@ -148,3 +148,24 @@ out:
     free(removal.levels);
     return rc;
 }
+
+int mb_file_list(const char *folder, mb_file_name_fn on_name, void *context, struct mb_error *err)
+{
+    DIR *dir = opendir(folder);
+    const struct dirent *item;
+    int rc = 0;
+
+    if (dir == NULL) {
+        return errno == ENOENT ? 0 : mb_file_fail(err, errno, "opening the folder", folder);
+    }
+    for (errno = 0; rc == 0 && (item = readdir(dir)) != NULL; errno = 0) {
+        if (strcmp(item->d_name, ".") != 0 && strcmp(item->d_name, "..") != 0) {
+            rc = on_name(context, item->d_name, err);
+        }
+    }
+    if (rc == 0 && errno != 0) {
+        rc = mb_file_fail(err, errno, "reading the folder", folder);
+    }
+    (void)closedir(dir);
+    return rc;
+}

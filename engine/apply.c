@@ -93,6 +93,30 @@ static int is_in(struct mb_engine *engine, const char *sql, const uint8_t id[sta
 
 /* ---- deletes ---- */
 
+/* A session's registers are kept through its death, with the texts that its row still has. */
+static int keep_dead_session(struct mb_engine *engine, struct mb_state_row *known,
+                             struct mb_error *err)
+{
+    struct mb_live_row *row = mb_alloc(sizeof(*row));
+    struct mb_stmt *stmt = NULL;
+    struct mb_regs local;
+    int step =
+        known->has_local ? mb_live_find(engine, known->table, known->local, row, &stmt, err) : 0;
+    int rc = -1;
+
+    mb_regs_init(&local);
+    if (step < 0 || (step == 1 && mb_live_regs(engine, row, &local, err) != 0)) {
+        goto out;
+    }
+    (void)mb_state_regs_raise(known->table, &known->regs, &local); /* takes the texts at hand */
+    rc = mb_state_loose_merge(engine->state, known->id, known->table, &known->regs, err);
+out:
+    mb_db_reset(stmt);
+    mb_regs_release(&local);
+    free(row);
+    return rc;
+}
+
 static int apply_delete(const struct mb_apply *apply, int table, const struct mb_record *record,
                         struct mb_error *err)
 {
@@ -117,12 +141,11 @@ static int apply_delete(const struct mb_apply *apply, int table, const struct mb
         goto out;
     }
     if (is_in(engine, "SELECT 1 FROM unsent WHERE id = ?1", record->row_id, &is_unsent, err) != 0 ||
-        (is_unsent && mb_conflict_of_deleted(engine, table, record->row_id, &known.regs,
+        (is_unsent && mb_conflict_of_deleted(engine, table, record->row_id, &known.regs, NULL,
                                              state->machine, err) != 0)) {
         goto out;
     }
-    if (table == MB_TABLE_SESSIONS &&
-        mb_state_loose_merge(state, record->row_id, table, &known.regs, err) != 0) {
+    if (table == MB_TABLE_SESSIONS && keep_dead_session(engine, &known, err) != 0) {
         goto out;
     }
     if (known.has_local) {
@@ -144,6 +167,22 @@ out:
 
 /* ---- rows and registers ---- */
 
+/* Where the record's text is not the known one (longer, seen by its hash alone), the row waits for that. */
+static void await_texts(const struct mb_record *record, struct mb_state_row *known)
+{
+    struct mb_regs sent;
+
+    mb_live_regs_of_record(known->table, record, &sent);
+    for (size_t i = 0; i < MB_PROFILE_REGISTERS_MAX; i++) {
+        struct mb_reg *reg = &known->regs.items[i];
+        if (reg->is_present && reg->is_hashed && reg->value.data == NULL &&
+            sent.items[i].is_present && !mb_regs_same_value(reg, &sent.items[i])) {
+            reg->is_dirty = true;
+            reg->seen = mb_regs_fingerprint(&sent.items[i]);
+        }
+    }
+}
+
 static int insert_known(const struct mb_apply *apply, const struct mb_record *record,
                         struct mb_state_row *known, struct mb_error *err)
 {
@@ -164,6 +203,7 @@ static int insert_known(const struct mb_apply *apply, const struct mb_record *re
         if (unshelve(engine, known->id, err) != 0) {
             return -1;
         }
+        await_texts(record, known);
         engine->counts.inserted++;
         (void)snprintf(why, sizeof(why), "new from %s", apply->source);
         mb_core_change(engine, MB_CHANGE_INSERT, known->table, known->id,
@@ -199,8 +239,8 @@ static int meet_tomb(const struct mb_apply *apply, int table, const struct mb_re
         mb_record_version_compare(&record->version, tomb) > 0) {
         return mb_state_tomb_remove(engine->state, record->row_id, err) == 0 ? 1 : -1;
     }
-    if (record->kind == MB_RECORD_REGISTERS &&
-        mb_conflict_of_deleted(engine, table, record->row_id, regs, NULL, err) != 0) {
+    if (mb_conflict_of_deleted(engine, table, record->row_id, regs,
+                               record->kind == MB_RECORD_ROW ? tomb : NULL, NULL, err) != 0) {
         return -1;
     }
     if (table == MB_TABLE_SESSIONS &&
@@ -242,6 +282,52 @@ static int apply_unknown(const struct mb_apply *apply, int table, const struct m
     return rc;
 }
 
+/* Does a text that the live row lacks (a shorter one came first) stand in what came now? */
+static bool has_awaited_text(const struct mb_state_row *known)
+{
+    for (size_t i = 0; i < MB_PROFILE_REGISTERS_MAX; i++) {
+        const struct mb_reg *reg = &known->regs.items[i];
+        if (reg->is_present && reg->is_dirty && reg->is_hashed && reg->value.data != NULL) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* The state keeps only hashes of long texts: one that comes before its row is here waits with the loose registers. */
+static int keep_texts(struct mb_engine *engine, const struct mb_state_row *known,
+                      const struct mb_regs *regs, struct mb_error *err)
+{
+    struct mb_regs texts;
+    bool is_any = false;
+
+    mb_regs_init(&texts);
+    for (size_t i = 0; i < MB_PROFILE_REGISTERS_MAX; i++) {
+        if (regs->items[i].is_present && regs->items[i].is_hashed) {
+            texts.items[i] = regs->items[i];
+            is_any = true;
+        }
+    }
+    return is_any ? mb_state_loose_merge(engine->state, known->id, known->table, &texts, err) : 0;
+}
+
+/* Healing, or off the shelf: the row is known, and comes (back) into the database. */
+static int insert_back(const struct mb_apply *apply, const struct mb_record *record,
+                       struct mb_state_row *known, struct mb_error *err)
+{
+    struct mb_regs loose;
+    int rc;
+
+    mb_regs_init(&loose);
+    if (mb_state_loose_take(apply->engine->state, known->id, &loose, err) < 0) {
+        return -1;
+    }
+    (void)mb_state_regs_raise(known->table, &known->regs, &loose);
+    rc = insert_known(apply, record, known, err);
+    mb_regs_release(&loose);
+    return rc;
+}
+
 static int apply_known(const struct mb_apply *apply, const struct mb_record *record,
                        const struct mb_regs *regs, struct mb_state_row *known, struct mb_error *err)
 {
@@ -259,10 +345,13 @@ static int apply_known(const struct mb_apply *apply, const struct mb_record *rec
         is_changed = true;
     }
     if (known->has_local) {
-        return is_changed ? write_known(apply, known, err) : 0;
+        return is_changed || has_awaited_text(known) ? write_known(apply, known, err) : 0;
     }
     if (record->kind == MB_RECORD_ROW && !known->is_suppressed) {
-        return insert_known(apply, record, known, err); /* healing, or off the shelf */
+        return insert_back(apply, record, known, err);
+    }
+    if (keep_texts(engine, known, regs, err) != 0) {
+        return -1;
     }
     return is_changed ? mb_state_row_put(engine->state, known, err) : 0;
 }
@@ -331,16 +420,31 @@ static int capture_target(struct mb_engine *engine, struct mb_state_row *known,
         rc = step;
         goto out;
     }
-    if (mb_capture_regs_row(engine, row, known, err) != 0 ||
-        mb_live_record(engine, row, known, NULL, &record, err) != 0) {
+    if (mb_capture_regs_row(engine, row, known, err) != 0) {
         goto out;
     }
-    rc = mb_record_encode(&record, before, err);
+    rc = mb_live_record(engine, row, known, NULL, &record, err);
+    if (rc == 0) {
+        rc = mb_record_encode(&record, before, err);
+    } else if (rc == 1) {
+        rc = 0; /* edited by hand: there is no record of it */
+    }
 out:
     mb_live_record_release(&record);
     mb_db_reset(stmt);
     free(row);
     return rc;
+}
+
+static bool awaits_text(const struct mb_state_row *known)
+{
+    for (size_t i = 0; i < MB_PROFILE_REGISTERS_MAX; i++) {
+        const struct mb_reg *reg = &known->regs.items[i];
+        if (reg->is_present && reg->is_dirty && reg->is_hashed) {
+            return true;
+        }
+    }
+    return false;
 }
 
 /* Would the record change what is known of the row? */
@@ -358,7 +462,7 @@ static bool changes(const struct mb_record *record, const struct mb_state_row *k
             return true;
         }
     }
-    return record->kind == MB_RECORD_ROW && !known->has_local;
+    return (record->kind == MB_RECORD_ROW && !known->has_local) || awaits_text(known);
 }
 
 int mb_apply_plan(const struct mb_apply *apply, const struct mb_record *record, bool *effect_out,

@@ -14,6 +14,7 @@
 
 /* At most so many of each kind a transaction: the worker must get its turn. */
 #define BATCH 200
+#define SHELF_EVERY_MS ((int64_t)24 * 3600 * 1000)
 
 struct id_list {
     uint8_t ids[BATCH][MB_ROW_ID_SIZE];
@@ -113,6 +114,22 @@ static int apply_line(struct mb_engine *engine, const char *line, size_t size, s
     return rc;
 }
 
+/* Once a day too: what stood in the way may have been a row that is gone. */
+static int shelf_is_due(struct mb_engine *engine, bool *due_out, struct mb_error *err)
+{
+    int64_t now = mb_core_now(engine);
+    int64_t shape, tried;
+
+    *due_out = true;
+    if (mb_state_get_int(engine->state, "shelf_shape", 0, &shape, err) != 0 ||
+        mb_state_get_int(engine->state, "shelf_time", 0, &tried, err) != 0) {
+        return -1;
+    }
+    *due_out =
+        shape != (int64_t)engine->schema->shape || now < tried || now - tried >= SHELF_EVERY_MS;
+    return 0;
+}
+
 /* Takes what this claude-mem could not hold off the shelf and tries it again, when claude-mem has
  * changed since. */
 static int retry_shelf(struct mb_engine *engine, struct mb_error *err)
@@ -124,12 +141,11 @@ static int retry_shelf(struct mb_engine *engine, struct mb_error *err)
     } *lines = NULL;
     size_t count = 0;
     int64_t parked = engine->counts.parked;
-    int64_t tried;
+    bool is_due;
     int step;
 
-    if (mb_state_get_int(engine->state, "shelf_schema", 0, &tried, err) != 0 ||
-        tried == (int64_t)engine->schema->fingerprint) {
-        return tried == (int64_t)engine->schema->fingerprint ? 0 : -1;
+    if (shelf_is_due(engine, &is_due, err) != 0 || !is_due) {
+        return is_due ? -1 : 0;
     }
     if (mb_db_query(engine->state->db, "SELECT record FROM shelf", &stmt, err) != 0) {
         return -1;
@@ -147,9 +163,11 @@ static int retry_shelf(struct mb_engine *engine, struct mb_error *err)
     }
     free(lines);
     engine->counts.parked = parked; /* what stays was counted when it came */
-    return step != 0 ? -1
-                     : mb_state_set_int(engine->state, "shelf_schema",
-                                        (int64_t)engine->schema->fingerprint, err);
+    if (step != 0 ||
+        mb_state_set_int(engine->state, "shelf_shape", (int64_t)engine->schema->shape, err) != 0) {
+        return -1;
+    }
+    return mb_state_set_int(engine->state, "shelf_time", mb_core_now(engine), err);
 }
 
 static int write_extra(struct mb_engine *engine, const struct mb_state_row *known, const char *line,
@@ -174,10 +192,10 @@ static int fill_extra(struct mb_engine *engine, struct mb_error *err)
     int64_t tried;
     int step;
 
-    if (mb_state_get_int(engine->state, "extra_schema", 0, &tried, err) != 0) {
+    if (mb_state_get_int(engine->state, "extra_shape", 0, &tried, err) != 0) {
         return -1;
     }
-    if (tried == (int64_t)engine->schema->fingerprint) {
+    if (tried == (int64_t)engine->schema->shape) {
         return 0;
     }
     if (mb_db_query(engine->state->db, "SELECT id, record FROM extra", &stmt, err) != 0) {
@@ -203,8 +221,8 @@ static int fill_extra(struct mb_engine *engine, struct mb_error *err)
         }
     }
     return step != 0 ? -1
-                     : mb_state_set_int(engine->state, "extra_schema",
-                                        (int64_t)engine->schema->fingerprint, err);
+                     : mb_state_set_int(engine->state, "extra_shape",
+                                        (int64_t)engine->schema->shape, err);
 }
 
 int mb_apply_leftovers(struct mb_engine *engine, struct mb_error *err)
@@ -223,18 +241,20 @@ int mb_apply_leftovers(struct mb_engine *engine, struct mb_error *err)
 
 int mb_apply_has_leftovers(struct mb_engine *engine, bool *has_out, struct mb_error *err)
 {
-    int64_t count, shelf_schema, extra_schema;
+    static const char sql[] =
+        "SELECT (SELECT count(*) FROM dirty AS d JOIN row AS r ON r.id = d.id "
+        "WHERE r.local IS NOT NULL) + (SELECT count(*) FROM undead) + (SELECT count(*) FROM stub)";
+    int64_t count, shelf_count, extra_count, extra_shape;
+    bool shelf_due;
 
-    if (mb_db_scalar(
-            engine->state->db,
-            "SELECT (SELECT count(*) FROM dirty AS d JOIN row AS r ON r.id = d.id WHERE r.local IS NOT "
-            "NULL) + (SELECT count(*) FROM undead) + (SELECT count(*) FROM stub)",
-            0, &count, err) != 0 ||
-        mb_state_get_int(engine->state, "shelf_schema", 0, &shelf_schema, err) != 0 ||
-        mb_state_get_int(engine->state, "extra_schema", 0, &extra_schema, err) != 0) {
+    if (mb_db_scalar(engine->state->db, sql, 0, &count, err) != 0 ||
+        mb_db_scalar(engine->state->db, "SELECT count(*) FROM shelf", 0, &shelf_count, err) != 0 ||
+        mb_db_scalar(engine->state->db, "SELECT count(*) FROM extra", 0, &extra_count, err) != 0 ||
+        shelf_is_due(engine, &shelf_due, err) != 0 ||
+        mb_state_get_int(engine->state, "extra_shape", 0, &extra_shape, err) != 0) {
         return -1;
     }
-    *has_out = count > 0 || shelf_schema != (int64_t)engine->schema->fingerprint ||
-               extra_schema != (int64_t)engine->schema->fingerprint;
+    *has_out = count > 0 || (shelf_count > 0 && shelf_due) ||
+               (extra_count > 0 && extra_shape != (int64_t)engine->schema->shape);
     return 0;
 }

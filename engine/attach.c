@@ -148,9 +148,13 @@ static int named_parent(struct mb_engine *engine, const char *name,
 static int parent_by_content(struct mb_engine *engine, const struct mb_attach_wish *wish,
                              const struct mb_session **session_out, struct mb_error *err)
 {
-    const struct mb_session *session = mb_sessions_by_content(engine->sessions, wish->content);
+    const struct mb_session *session;
     int64_t rowid;
 
+    if (wish->content == NULL) {
+        return 0;
+    }
+    session = mb_sessions_by_content(engine->sessions, wish->content);
     if (session != NULL) {
         *session_out = session;
         return 0;

@@ -6,7 +6,6 @@
 #include "file.h"
 #include "text.h"
 
-#include <dirent.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -36,58 +35,51 @@ static int compare_names(const void *a, const void *b)
     return strcmp(*(char *const *)a, *(char *const *)b);
 }
 
-/* Our backups of this project, oldest first. */
-static int list_backups(const struct mb_engine *engine, char ***names_out, size_t *count_out)
-{
-    char *prefix = mb_alloc_format("%s-", engine->canonical_id);
-    DIR *folder = opendir(engine->config.backup_dir);
-    char **names = NULL;
-    size_t count = 0;
+struct listing {
+    char *prefix;
+    char **names;
+    size_t count;
+};
 
-    if (folder != NULL) {
-        const struct dirent *item;
-        while ((item = readdir(folder)) != NULL) {
-            if (mb_text_has_prefix(item->d_name, prefix) &&
-                mb_text_has_suffix(item->d_name, ".db") &&
-                strlen(item->d_name) > strlen(prefix) + STAMP_SIZE) {
-                names = mb_alloc_resize(names, count + 1, sizeof(*names));
-                names[count++] = mb_alloc_text(item->d_name);
-            }
-        }
-        (void)closedir(folder);
+static int on_name(void *context, const char *name, struct mb_error *err)
+{
+    struct listing *list = context;
+
+    (void)err;
+    if (mb_text_has_prefix(name, list->prefix) && mb_text_has_suffix(name, ".db") &&
+        strlen(name) > strlen(list->prefix) + STAMP_SIZE) {
+        list->names = mb_alloc_resize(list->names, list->count + 1, sizeof(*list->names));
+        list->names[list->count++] = mb_alloc_text(name);
     }
-    if (count > 0) {
-        qsort(names, count, sizeof(*names), compare_names);
-    }
-    free(prefix);
-    *names_out = names;
-    *count_out = count;
     return 0;
 }
 
 /* Retention: by the time in the name, never by the file's; the newest stays whatever its age. */
 static int thin(const struct mb_engine *engine, struct mb_error *err)
 {
-    char **names = NULL;
-    size_t count = 0;
+    struct listing list = {mb_alloc_format("%s-", engine->canonical_id), NULL, 0};
     char oldest[STAMP_SIZE + 1];
-    size_t prefix_size = strlen(engine->canonical_id) + 1;
-    int rc = list_backups(engine, &names, &count);
+    size_t prefix_size = strlen(list.prefix);
+    int rc = mb_file_list(engine->config.backup_dir, on_name, &list, err);
 
     make_stamp(oldest, mb_core_now(engine) - engine->config.backup_days_max * DAY_MS);
-    for (size_t i = 0; i < count; i++) {
+    if (list.count > 0) {
+        qsort(list.names, list.count, sizeof(*list.names), compare_names);
+    }
+    for (size_t i = 0; i < list.count; i++) {
         bool is_too_many = engine->config.backup_count_max > 0 &&
-                           count - i > (size_t)engine->config.backup_count_max;
+                           list.count - i > (size_t)engine->config.backup_count_max;
         bool is_too_old = engine->config.backup_days_max > 0 &&
-                          strncmp(names[i] + prefix_size, oldest, STAMP_SIZE) < 0;
-        if (rc == 0 && i + 1 < count && (is_too_many || is_too_old)) {
-            char *path = mb_file_join(engine->config.backup_dir, names[i]);
+                          strncmp(list.names[i] + prefix_size, oldest, STAMP_SIZE) < 0;
+        if (rc == 0 && i + 1 < list.count && (is_too_many || is_too_old)) {
+            char *path = mb_file_join(engine->config.backup_dir, list.names[i]);
             rc = mb_file_remove(path, err);
             free(path);
         }
-        free(names[i]);
+        free(list.names[i]);
     }
-    free(names);
+    free(list.names);
+    free(list.prefix);
     return rc;
 }
 
@@ -112,6 +104,7 @@ int mb_backup_if_due(struct mb_engine *engine, const char *why, struct mb_error 
     char stamp[STAMP_SIZE + 1];
     char *name = NULL;
     char *path = NULL;
+    char *partial = NULL;
     int rc = -1;
 
     if (engine->config.backup_dir == NULL || engine->is_rehearsal) {
@@ -134,17 +127,22 @@ int mb_backup_if_due(struct mb_engine *engine, const char *why, struct mb_error 
                            : wanted != 0 ? "unusual"
                                          : "daily");
     path = mb_file_join(engine->config.backup_dir, name);
+    partial = mb_alloc_format("%s/%s.partial", engine->config.backup_dir, engine->canonical_id);
     mb_core_progress(engine, MB_PHASE_BACKUP, 0, 0);
     if (mb_file_exists(path)) {
         rc = 0; /* one of this very second */
         goto out;
     }
-    if (mb_db_backup(engine->live, path, engine->env, err) != 0 || thin(engine, err) != 0) {
+    /* Under another name until it is whole: a killed copy must not count as the newest backup. */
+    if (mb_file_remove(partial, err) != 0 ||
+        mb_db_backup(engine->live, partial, engine->env, err) != 0 ||
+        mb_file_rename(partial, path, err) != 0 || thin(engine, err) != 0) {
         goto out;
     }
     rc = note_done(engine, now / DAY_MS, err);
 out:
     free(name);
     free(path);
+    free(partial);
     return rc;
 }

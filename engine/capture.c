@@ -191,7 +191,7 @@ static int capture_all(struct mb_capture *capture, struct mb_error *err)
 int mb_capture_run(struct mb_engine *engine, const struct mb_capture_options *options,
                    struct mb_error *err)
 {
-    struct mb_capture capture = {engine, *options, false, false, false, false, {{0}}};
+    struct mb_capture capture = {.engine = engine, .options = *options};
     int64_t version = 0;
     int rc = -1;
 
@@ -199,7 +199,7 @@ int mb_capture_run(struct mb_engine *engine, const struct mb_capture_options *op
     if (mb_db_data_version(engine->live, &version, err) != 0) {
         return -1;
     }
-    if (version == engine->live_version && !options->accept_deletes && !options->is_forced) {
+    if (version == engine->live_version && !options->accept_deletes) {
         return 0; /* nobody but us has written since the last capture */
     }
     if (mb_core_reload(engine, err) != 0) {

@@ -18,9 +18,11 @@
 
 #include "live.h"
 
+/* The truth is looked at whatever the marks say, so often. */
+#define MB_CAPTURE_WHOLE_EVERY_MS (4 * 3600 * 1000)
+
 struct mb_capture_options {
     bool accept_deletes; /* release what was held */
-    bool is_forced;      /* look at everything, whatever the marks say */
 };
 
 MB_MUST_USE int mb_capture_run(struct mb_engine *engine, const struct mb_capture_options *options,
@@ -50,9 +52,10 @@ struct mb_capture_scan {
 struct mb_capture {
     struct mb_engine *engine;
     struct mb_capture_options options;
-    bool is_first;          /* this state has never seen a database */
-    bool is_other;          /* another database than before */
-    bool is_migrated;       /* claude-mem has upgraded itself since */
+    bool is_first;                   /* this state has never seen a database */
+    bool is_other;                   /* another database than before */
+    bool is_migrated;                /* claude-mem has upgraded itself since */
+    bool is_touched[MB_TABLE_COUNT]; /* its marks moved since the last capture */
     bool is_quiet_sessions; /* no session came, went or changed its names since: references stand */
     struct mb_capture_scan scans[MB_TABLE_COUNT];
 };

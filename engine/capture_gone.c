@@ -290,10 +290,12 @@ static int release_present(struct mb_capture *capture, struct mb_error *err)
 static int weigh(struct mb_capture *capture, const struct gone_list *list, struct mb_error *err)
 {
     struct mb_engine *engine = capture->engine;
-    bool accept = capture->options.accept_deletes;
     int64_t bound = 0;
-    size_t held = 0;
-    bool hold_all;
+    int64_t held = 0;
+    int64_t fresh;
+    bool accepts_held = capture->options.accept_deletes;
+    bool accepts_fresh;
+    bool holds_fresh;
 
     for (size_t i = 0; i < list->count; i++) {
         held += list->items[i].is_held ? 1 : 0;
@@ -301,16 +303,19 @@ static int weigh(struct mb_capture *capture, const struct gone_list *list, struc
     if (mb_core_delete_bound(engine, &bound, err) != 0) {
         return -1;
     }
-    /* Held ones are not weighed again when the database has grown; new ones beside them add to the
-     * mass. */
-    hold_all = !accept && (int64_t)list->count > bound;
+    fresh = (int64_t)list->count - held;
+    /* A person accepts what was shown, or, where nothing was held yet, what was just done. What is
+     * held is not weighed again when the database has grown; new deletes beside it add to the mass. */
+    accepts_fresh = accepts_held && held == 0;
+    holds_fresh = !accepts_fresh && (accepts_held ? fresh : (int64_t)list->count) > bound;
     for (size_t i = 0; i < list->count; i++) {
         const struct gone *item = &list->items[i];
         int rc = 0;
-        if (hold_all) {
-            rc = item->is_held ? 0 : hold(engine, item, err);
-        } else if (!item->is_held || accept) {
-            rc = bury(engine, item, accept && item->is_held, err);
+        if (item->is_held) {
+            rc = accepts_held ? bury(engine, item, true, err) : 0;
+        } else {
+            rc = holds_fresh ? hold(engine, item, err)
+                             : bury(engine, item, accepts_fresh && fresh > bound, err);
         }
         if (rc != 0) {
             return -1;

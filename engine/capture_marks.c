@@ -151,15 +151,13 @@ static int sessions_fingerprint(struct mb_engine *engine, int64_t *fingerprint_o
     return step;
 }
 
-static int file_marks(struct mb_engine *engine, int64_t *device_out, int64_t *inode_out,
-                      struct mb_error *err)
+static int file_inode(struct mb_engine *engine, int64_t *inode_out, struct mb_error *err)
 {
     struct mb_file_stat info;
 
     if (mb_file_stat(engine->config.db_path, &info, err) != 0) {
         return -1;
     }
-    *device_out = (int64_t)(info.device & INT64_MAX);
     *inode_out = (int64_t)(info.inode & INT64_MAX);
     return 0;
 }
@@ -168,15 +166,14 @@ int mb_capture_marks_check(struct mb_capture *capture, struct mb_error *err)
 {
     struct mb_engine *engine = capture->engine;
     struct mb_state *state = engine->state;
-    int64_t captured, device, inode, schema, sessions;
-    int64_t device_now, inode_now, sessions_now;
+    int64_t captured, inode, schema, sessions;
+    int64_t inode_now, sessions_now;
 
     if (mb_state_get_int(state, "captured", 0, &captured, err) != 0 ||
-        mb_state_get_int(state, "db_device", 0, &device, err) != 0 ||
         mb_state_get_int(state, "db_inode", 0, &inode, err) != 0 ||
         mb_state_get_int(state, "db_schema", 0, &schema, err) != 0 ||
         mb_state_get_int(state, "db_sessions", 0, &sessions, err) != 0 ||
-        file_marks(engine, &device_now, &inode_now, err) != 0 ||
+        file_inode(engine, &inode_now, err) != 0 ||
         sessions_fingerprint(engine, &sessions_now, err) != 0) {
         return -1;
     }
@@ -186,7 +183,8 @@ int mb_capture_marks_check(struct mb_capture *capture, struct mb_error *err)
     }
     capture->is_migrated = schema != (int64_t)engine->schema->fingerprint;
     capture->is_quiet_sessions = sessions == sessions_now;
-    capture->is_other = device != device_now || inode != inode_now;
+    /* A device number alone changes with every mount of some file systems. */
+    capture->is_other = inode != inode_now;
     for (int table = 0; table < MB_TABLE_COUNT && !capture->is_other; table++) {
         if (check_table(capture, table, err) != 0) {
             return -1;
@@ -226,20 +224,33 @@ static int fts_mark(struct mb_engine *engine, int table, int64_t *mark_out, stru
 int mb_capture_marks_table_unchanged(struct mb_capture *capture, int table, bool *unchanged_out,
                                      struct mb_error *err)
 {
+    struct mb_state *state = capture->engine->state;
     char key[KEY_MAX];
-    int64_t mark, mark_now;
+    int64_t now = mb_core_now(capture->engine);
+    int64_t mark, mark_now, left, whole;
 
     *unchanged_out = false;
-    if (capture->options.is_forced || capture->options.accept_deletes ||
-        !capture->is_quiet_sessions || !capture->engine->schema->tables[table].has_fts) {
+    capture->is_touched[table] = true;
+    if (capture->options.accept_deletes || !capture->is_quiet_sessions ||
+        !capture->engine->schema->tables[table].has_fts) {
         return 0;
     }
     make_key(key, "fts", table);
-    if (mb_state_get_int(capture->engine->state, key, 0, &mark, err) != 0 ||
+    if (mb_state_get_int(state, key, 0, &mark, err) != 0 ||
         fts_mark(capture->engine, table, &mark_now, err) != 0) {
         return -1;
     }
-    *unchanged_out = mark == mark_now;
+    capture->is_touched[table] = mark != mark_now;
+    make_key(key, "sweep_left", table);
+    if (mb_state_get_int(state, key, 0, &left, err) != 0) {
+        return -1;
+    }
+    make_key(key, "regs_whole", table);
+    if (mb_state_get_int(state, key, 0, &whole, err) != 0) {
+        return -1;
+    }
+    *unchanged_out =
+        mark == mark_now && left == 0 && now >= whole && now - whole < MB_CAPTURE_WHOLE_EVERY_MS;
     return 0;
 }
 
@@ -268,10 +279,9 @@ static int save_table(struct mb_engine *engine, int table, struct mb_error *err)
 int mb_capture_marks_save(struct mb_engine *engine, struct mb_error *err)
 {
     struct mb_state *state = engine->state;
-    int64_t device, inode, sessions;
+    int64_t inode, sessions;
 
-    if (file_marks(engine, &device, &inode, err) != 0 ||
-        sessions_fingerprint(engine, &sessions, err) != 0) {
+    if (file_inode(engine, &inode, err) != 0 || sessions_fingerprint(engine, &sessions, err) != 0) {
         return -1;
     }
     for (int table = 0; table < MB_TABLE_COUNT; table++) {
@@ -280,7 +290,6 @@ int mb_capture_marks_save(struct mb_engine *engine, struct mb_error *err)
         }
     }
     if (mb_state_set_int(state, "captured", 1, err) != 0 ||
-        mb_state_set_int(state, "db_device", device, err) != 0 ||
         mb_state_set_int(state, "db_inode", inode, err) != 0 ||
         mb_state_set_int(state, "db_sessions", sessions, err) != 0) {
         return -1;

@@ -21,7 +21,6 @@
  * moves on. */
 #define WHOLE_ROWS_MAX 20000
 #define WINDOW_ROWS 2000
-#define WHOLE_EVERY_MS (4 * 3600 * 1000)
 
 static void describe(char *out, size_t size, const struct mb_profile_register *profile,
                      const struct mb_reg *from, const struct mb_reg *to)
@@ -221,69 +220,96 @@ static int check_row(struct mb_capture *capture, int table, struct mb_stmt *ligh
     return rc;
 }
 
-/* Where the scan starts, and whether it goes to the end. */
-static int choose_range(struct mb_capture *capture, int table, int64_t *after_out, bool *whole_out,
-                        struct mb_error *err)
+/* A large table is swept by a window that moves on with each capture, until every row was seen since
+ * the marks last moved. */
+struct sweep {
+    char *whole_key; /* when the whole was last looked at */
+    char *after_key; /* the rowid that the window has come to */
+    char *left_key;  /* rows still to be seen */
+    bool is_whole;
+    int64_t after;
+    int64_t left;
+};
+
+static int begin_sweep(struct mb_capture *capture, int table, struct sweep *sweep,
+                       struct mb_error *err)
 {
     struct mb_state *state = capture->engine->state;
+    int64_t row_count = (int64_t)capture->scans[table].id_count;
     int64_t now = mb_core_now(capture->engine);
-    int64_t last_whole, after;
-    char *whole_key = mb_alloc_format("regs_whole_%s", mb_profile_tables[table].name);
-    char *after_key = mb_alloc_format("regs_after_%s", mb_profile_tables[table].name);
-    int rc = -1;
+    int64_t last_whole;
 
-    if (mb_state_get_int(state, whole_key, 0, &last_whole, err) != 0 ||
-        mb_state_get_int(state, after_key, 0, &after, err) != 0) {
-        goto out;
+    sweep->whole_key = mb_alloc_format("regs_whole_%s", mb_profile_tables[table].name);
+    sweep->after_key = mb_alloc_format("regs_after_%s", mb_profile_tables[table].name);
+    sweep->left_key = mb_alloc_format("sweep_left_%s", mb_profile_tables[table].name);
+    if (mb_state_get_int(state, sweep->whole_key, 0, &last_whole, err) != 0 ||
+        mb_state_get_int(state, sweep->after_key, 0, &sweep->after, err) != 0 ||
+        mb_state_get_int(state, sweep->left_key, 0, &sweep->left, err) != 0) {
+        return -1;
     }
-    *whole_out = capture->scans[table].id_count <= WHOLE_ROWS_MAX || capture->is_migrated ||
-                 capture->options.is_forced || now - last_whole > WHOLE_EVERY_MS ||
-                 now < last_whole;
-    *after_out = *whole_out ? 0 : after;
-    rc = *whole_out ? mb_state_set_int(state, whole_key, now, err) : 0;
-out:
-    free(whole_key);
-    free(after_key);
-    return rc;
+    sweep->is_whole = row_count <= WHOLE_ROWS_MAX || capture->is_migrated ||
+                      now - last_whole >= MB_CAPTURE_WHOLE_EVERY_MS || now < last_whole;
+    if (sweep->is_whole) {
+        sweep->after = 0;
+        return mb_state_set_int(state, sweep->whole_key, now, err);
+    }
+    if (capture->is_touched[table]) {
+        sweep->left = row_count;
+    }
+    return 0;
+}
+
+static int end_sweep(struct mb_capture *capture, struct sweep *sweep, int64_t seen, int64_t last,
+                     bool is_at_end, struct mb_error *err)
+{
+    struct mb_state *state = capture->engine->state;
+    int64_t left = sweep->is_whole || sweep->left <= seen ? 0 : sweep->left - seen;
+
+    if (mb_state_set_int(state, sweep->after_key, is_at_end ? 0 : last, err) != 0) {
+        return -1;
+    }
+    return mb_state_set_int(state, sweep->left_key, left, err);
+}
+
+static void release_sweep(struct sweep *sweep)
+{
+    free(sweep->whole_key);
+    free(sweep->after_key);
+    free(sweep->left_key);
 }
 
 int mb_capture_regs_scan(struct mb_capture *capture, int table, struct mb_error *err)
 {
     struct mb_engine *engine = capture->engine;
+    struct sweep sweep = {NULL, NULL, NULL, false, 0, 0};
     struct mb_stmt *stmt = NULL;
-    int64_t after = 0;
     int64_t last = 0;
-    size_t count = 0;
-    bool is_whole;
-    int step;
+    int64_t seen = 0;
+    int step = -1;
+    int rc = -1;
 
-    if (capture->scans[table].is_skipped || capture->is_first) {
-        return 0; /* untouched, or all was read just now */
+    if (capture->scans[table].is_skipped) {
+        return 0;
     }
-    if (choose_range(capture, table, &after, &is_whole, err) != 0 ||
+    if (begin_sweep(capture, table, &sweep, err) != 0 ||
         mb_db_prepare(engine->live, engine->schema->tables[table].sql_light, &stmt, err) != 0) {
-        return -1;
+        goto out;
     }
-    mb_db_bind_int(stmt, 1, after);
-    while ((step = mb_db_step(stmt, err)) == 1) {
+    mb_db_bind_int(stmt, 1, sweep.after);
+    while (!capture->is_first && (step = mb_db_step(stmt, err)) == 1) {
         last = mb_db_int(stmt, 0);
         if (check_row(capture, table, stmt, err) != 0) {
-            step = -1;
-            break;
+            goto out;
         }
-        if (++count >= WINDOW_ROWS && !is_whole) {
+        if (++seen >= WINDOW_ROWS && !sweep.is_whole) {
             break;
         }
     }
+    if (capture->is_first || step >= 0) { /* a first capture has just read everything */
+        rc = end_sweep(capture, &sweep, seen, last, step == 0, err);
+    }
+out:
     mb_db_finalize(stmt);
-    if (step < 0) {
-        return -1;
-    }
-    if (!is_whole) {
-        char *key = mb_alloc_format("regs_after_%s", mb_profile_tables[table].name);
-        int rc = mb_state_set_int(engine->state, key, step == 0 ? 0 : last, err);
-        free(key);
-        return rc;
-    }
-    return 0;
+    release_sweep(&sweep);
+    return rc;
 }

@@ -170,14 +170,14 @@ static int number_all(struct mb_capture *capture, int table, struct candidate *l
                memcmp(list[end].first_id, list[start].first_id, MB_ROW_ID_SIZE) == 0) {
             end++;
         }
-        if (end - start == 1 && !is_unique &&
+        if ((end - start == 1 || is_unique) &&
             classify(capture, table, list[start].first_id, &class, err) != 0) {
             return -1;
         }
         if (is_unique || (end - start == 1 && (class == ID_UNKNOWN || class == ID_ALIVE))) {
+            /* Of several rows of one unique identity only one is synced. */
             memcpy(list[start].id, list[start].first_id, MB_ROW_ID_SIZE);
-            list[start].has_id =
-                true; /* of several rows of one unique identity only the first is synced */
+            list[start].has_id = class != ID_TAKEN;
         } else if (number_group(capture, table, list + start, end - start, err) != 0) {
             return -1;
         }
@@ -220,6 +220,22 @@ static int list_candidates(struct mb_capture *capture, int table, struct candida
     return 0;
 }
 
+/* A second row of an identity that is unique is left unsynced, and tells nothing. */
+static int is_newcomer(struct mb_capture *capture, const struct mb_live_row *row, bool *found_out,
+                       struct mb_error *err)
+{
+    uint8_t id[MB_ROW_ID_SIZE];
+    enum id_class class = ID_UNKNOWN;
+
+    mb_live_row_id(capture->engine, row, 0, id);
+    if (mb_profile_tables[row->table].is_unique &&
+        classify(capture, row->table, id, &class, err) != 0) {
+        return -1;
+    }
+    *found_out = class != ID_TAKEN;
+    return 0;
+}
+
 int mb_capture_rows_reappeared(struct mb_capture *capture, int table, bool *found_out,
                                struct mb_error *err)
 {
@@ -240,11 +256,26 @@ int mb_capture_rows_reappeared(struct mb_capture *capture, int table, bool *foun
             return -1;
         }
         if (step == 1) {
-            *found_out = !row.is_excluded;
+            int rc = row.is_excluded ? 0 : is_newcomer(capture, &row, found_out, err);
             mb_db_reset(stmt);
+            if (rc != 0) {
+                return -1;
+            }
         }
     }
     return 0;
+}
+
+static int take_off_shelf(struct mb_state *state, const uint8_t id[static MB_ROW_ID_SIZE],
+                          struct mb_error *err)
+{
+    struct mb_stmt *stmt;
+
+    if (mb_db_query(state->db, "DELETE FROM shelf WHERE id = ?1", &stmt, err) != 0) {
+        return -1;
+    }
+    mb_db_bind_blob(stmt, 1, id, MB_ROW_ID_SIZE);
+    return mb_db_run(stmt, err);
 }
 
 /* A known row in a new place. Where its registers differ, its values are old ones: they fill what
@@ -282,7 +313,8 @@ static int rejoin(struct mb_capture *capture, const struct mb_live_row *row,
     known->local = row->rowid;
     known->is_suppressed = false;
     known->twin = mb_live_twin(row);
-    if (mb_state_row_put(engine->state, known, err) != 0) {
+    if (take_off_shelf(engine->state, known->id, err) != 0 ||
+        mb_state_row_put(engine->state, known, err) != 0) {
         goto out;
     }
     rc = 0;
@@ -313,6 +345,24 @@ static int mark_undead(struct mb_engine *engine, const struct mb_live_row *row,
     return mb_db_run(stmt, err);
 }
 
+/* Known values that the row does not hold are written by the next merge. True if one of them is a text that is known
+ * by its hash alone: the streams have to be read again for it. */
+static bool mark_waiting(struct mb_regs *known, const struct mb_regs *local)
+{
+    bool is_text_wanted = false;
+
+    for (size_t i = 0; i < MB_PROFILE_REGISTERS_MAX; i++) {
+        struct mb_reg *reg = &known->items[i];
+        if (reg->is_present && local->items[i].is_present &&
+            !mb_regs_same_value(reg, &local->items[i])) {
+            reg->is_dirty = true;
+            reg->seen = mb_regs_fingerprint(&local->items[i]);
+            is_text_wanted = is_text_wanted || (reg->is_hashed && reg->value.data == NULL);
+        }
+    }
+    return is_text_wanted;
+}
+
 /* A row that this state has never seen (or a session that is made again): into the map and the
  * outbox. */
 static int publish(struct mb_capture *capture, const struct mb_live_row *row,
@@ -323,6 +373,7 @@ static int publish(struct mb_capture *capture, const struct mb_live_row *row,
     struct mb_state_row known;
     struct mb_regs local, loose;
     struct mb_record record;
+    bool is_text_wanted;
     int found;
     int rc = -1;
 
@@ -346,13 +397,9 @@ static int publish(struct mb_capture *capture, const struct mb_live_row *row,
         goto out;
     }
     (void)mb_state_regs_raise(row->table, &known.regs, &loose);
-    for (size_t i = 0; i < MB_PROFILE_REGISTERS_MAX; i++) {
-        struct mb_reg *reg = &known.regs.items[i];
-        if (reg->is_present && local.items[i].is_present &&
-            !mb_regs_same_value(reg, &local.items[i])) {
-            reg->is_dirty = true;
-            reg->seen = mb_regs_fingerprint(&local.items[i]);
-        }
+    is_text_wanted = mark_waiting(&known.regs, &local);
+    if (is_text_wanted && mb_state_set_int(engine->state, "heal", 1, err) != 0) {
+        goto out;
     }
     if (mb_state_row_put(engine->state, &known, err) != 0 ||
         mb_live_record(engine, row, &known, NULL, &record, err) != 0 ||

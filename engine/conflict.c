@@ -13,10 +13,8 @@
 
 #define SHOWN_MAX 200
 
-static void show(char out[static SHOWN_MAX], const struct mb_reg *reg)
+static void show(char out[static SHOWN_MAX], const struct mb_value *value)
 {
-    const struct mb_value *value = &reg->value;
-
     switch (value->type) {
     case MB_VALUE_INTEGER: (void)snprintf(out, SHOWN_MAX, "%lld", (long long)value->integer); break;
     case MB_VALUE_REAL: (void)snprintf(out, SHOWN_MAX, "%g", value->real); break;
@@ -55,7 +53,7 @@ static int note(struct mb_engine *engine, int table, const uint8_t id[static MB_
             &stmt, err) != 0) {
         return -1;
     }
-    show(other_text, other);
+    show(other_text, &other->value);
     if (title != NULL && title->type == MB_VALUE_TEXT) {
         mb_text_clean(shown_title, sizeof(shown_title), (const char *)title->data, title->size);
     }
@@ -64,7 +62,7 @@ static int note(struct mb_engine *engine, int table, const uint8_t id[static MB_
     mb_db_bind_text(stmt, 3, shown_title);
     mb_db_bind_text(stmt, 4, column);
     mb_db_bind_text(stmt, 5, kept);
-    mb_db_bind_text(stmt, 6, other_text);
+    mb_db_bind_value(stmt, 6, &other->value); /* whole: it may be wanted back */
     mb_db_bind_int(stmt, 7, other->version.hlc);
     mb_db_bind_blob(stmt, 8, other->version.machine, MB_MACHINE_ID_SIZE);
     mb_db_bind_int(stmt, 9, mb_core_now(engine));
@@ -96,7 +94,7 @@ int mb_conflict_check(struct mb_engine *engine, int table, const uint8_t id[stat
             continue;
         }
         incoming_wins = mb_regs_compare(reg->rule, b, a) > 0;
-        show(kept, incoming_wins ? b : a);
+        show(kept, &(incoming_wins ? b : a)->value);
         if (note(engine, table, id, reg->name, kept, incoming_wins ? a : b, title, err) != 0) {
             return -1;
         }
@@ -106,7 +104,8 @@ int mb_conflict_check(struct mb_engine *engine, int table, const uint8_t id[stat
 
 int mb_conflict_of_deleted(struct mb_engine *engine, int table,
                            const uint8_t id[static MB_ROW_ID_SIZE], const struct mb_regs *regs,
-                           const uint8_t *machine, struct mb_error *err)
+                           const struct mb_version *after, const uint8_t *machine,
+                           struct mb_error *err)
 {
     static const uint8_t nobody[MB_MACHINE_ID_SIZE] = {0};
     const struct mb_profile_table *profile = &mb_profile_tables[table];
@@ -116,6 +115,7 @@ int mb_conflict_of_deleted(struct mb_engine *engine, int table,
         if (!reg->is_present || reg->value.type == MB_VALUE_NULL ||
             profile->registers[i].is_quiet ||
             memcmp(reg->version.machine, nobody, MB_MACHINE_ID_SIZE) == 0 ||
+            (after != NULL && mb_record_version_compare(&reg->version, after) <= 0) ||
             (machine != NULL && memcmp(reg->version.machine, machine, MB_MACHINE_ID_SIZE) != 0)) {
             continue;
         }
@@ -142,6 +142,8 @@ int mb_conflict_list(struct mb_engine *engine, mb_engine_conflict_fn on_conflict
         struct mb_engine_conflict conflict;
         char row_hex[2 * MB_ROW_ID_SIZE + 1] = "";
         char machine_hex[MB_MACHINE_ID_HEX_SIZE] = "";
+        char other_text[SHOWN_MAX];
+        struct mb_value other;
         uint8_t machine[MB_MACHINE_ID_SIZE] = {0};
         size_t size;
         const uint8_t *blob = mb_db_blob(stmt, 2, &size);
@@ -160,7 +162,9 @@ int mb_conflict_list(struct mb_engine *engine, mb_engine_conflict_fn on_conflict
         conflict.title = mb_db_text(stmt, 3);
         conflict.column = mb_db_text(stmt, 4);
         conflict.kept_value = mb_db_text(stmt, 5);
-        conflict.other_value = mb_db_text(stmt, 6);
+        mb_db_value(stmt, 6, &other);
+        show(other_text, &other);
+        conflict.other_value = other_text;
         conflict.other_machine = memcmp(machine, engine->state->machine, MB_MACHINE_ID_SIZE) == 0
                                      ? engine->env->host_name
                                  : mb_db_is_null(stmt, 9) ? machine_hex

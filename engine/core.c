@@ -123,8 +123,8 @@ int mb_core_delete_bound(struct mb_engine *engine, int64_t *bound_out, struct mb
 {
     int64_t count = 0;
 
-    if (mb_db_scalar(engine->state->db, "SELECT count(*) FROM row WHERE local IS NOT NULL", 0,
-                     &count, err) != 0) {
+    if (mb_db_scalar(engine->state->db, "SELECT count(*) FROM row WHERE NOT suppressed", 0, &count,
+                     err) != 0) {
         return -1;
     }
     *bound_out = count * DELETE_BOUND_PERCENT / 100;

@@ -297,15 +297,13 @@ static int recover_record(struct mb_engine *engine, const struct mb_record *reco
 static int is_same_file(struct mb_engine *engine, bool *same_out, struct mb_error *err)
 {
     struct mb_file_stat info;
-    int64_t device, inode;
+    int64_t inode;
 
     if (mb_file_stat(engine->config.db_path, &info, err) != 0 ||
-        mb_state_get_int(engine->state, "db_device", 0, &device, err) != 0 ||
         mb_state_get_int(engine->state, "db_inode", 0, &inode, err) != 0) {
         return -1;
     }
-    *same_out =
-        device == (int64_t)(info.device & INT64_MAX) && inode == (int64_t)(info.inode & INT64_MAX);
+    *same_out = inode == (int64_t)(info.inode & INT64_MAX);
     return 0;
 }
 

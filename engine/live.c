@@ -291,7 +291,9 @@ static void add_columns(const struct mb_live_row *row, const struct mb_record *e
         record->columns[record->column_count++].value = row->values[i];
     }
     for (size_t i = 0; i < extra_count; i++) {
-        record->columns[record->column_count++] = extra->columns[i];
+        if (mb_schema_column_find(row->schema, extra->columns[i].name) < 0) {
+            record->columns[record->column_count++] = extra->columns[i];
+        }
     }
 }
 
@@ -303,11 +305,13 @@ int mb_live_record(struct mb_engine *engine, const struct mb_live_row *row,
     int64_t copy = 0;
     uint8_t id[MB_ROW_ID_SIZE];
 
+    memset(record_out, 0, sizeof(*record_out));
     /* The state does not keep copy numbers: the id tells. */
     for (mb_live_row_id(engine, row, 0, id); memcmp(id, known->id, MB_ROW_ID_SIZE) != 0;
          mb_live_row_id(engine, row, copy, id)) {
-        copy++;
-        MB_ASSERT(copy < MB_LIVE_COPIES_MAX);
+        if (++copy == MB_LIVE_COPIES_MAX) {
+            return 1;
+        }
     }
     if (known_regs(engine, row, known, &regs, err) != 0) {
         return -1;

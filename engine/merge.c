@@ -77,7 +77,7 @@ static void roll_back(struct mb_engine *engine)
 /* Opens both transactions and captures. */
 static int begin(struct mb_engine *engine, bool accept_deletes, struct mb_error *err)
 {
-    const struct mb_capture_options options = {accept_deletes, false};
+    const struct mb_capture_options options = {accept_deletes};
 
     if (mb_core_open_live(engine, err) != 0 || mb_schema_check_writable(engine->schema, err) != 0 ||
         mb_db_begin_write(engine->live, err) != 0 || mb_state_begin(engine->state, err) != 0 ||
@@ -225,7 +225,7 @@ int mb_merge_flush(struct mb_merge *merge, mb_merge_finish_fn finish, void *cont
 /* Capture reads; but what a kill left in flight is looked for under the same transaction. */
 int mb_merge_capture(struct mb_engine *engine, bool accept_deletes, struct mb_error *err)
 {
-    const struct mb_capture_options options = {accept_deletes, false};
+    const struct mb_capture_options options = {accept_deletes};
 
     mb_core_progress(engine, MB_PHASE_CAPTURE, 0, 0);
     if (mb_core_step(engine, "capture-begin", err) != 0 || mb_core_open_live(engine, err) != 0 ||

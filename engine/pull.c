@@ -28,6 +28,7 @@ struct pull {
     struct mb_stream_list heads;
     bool is_healing;
     bool has_work;
+    bool is_stale; /* something that was listed was not there */
 };
 
 /* Puts deleted rows that wait for a decision back: they are known alive and missing, so healing
@@ -58,45 +59,72 @@ static int forget_cursors(struct mb_engine *engine, struct mb_error *err)
     return 0;
 }
 
-/* What is wrong with one stream must not keep the others away: it is told, and tried again by the
- * next pull. */
-static bool is_of_one_stream(const struct mb_error *err)
+/* A backup is due before the first merge of a day; only now is it known that there is one. */
+static int before_first(struct pull *pull, struct mb_error *err)
 {
-    return err->code == MB_ERR_CORRUPT || err->code == MB_ERR_FORMAT ||
-           err->code == MB_ERR_NOT_FOUND;
+    if (pull->has_work) {
+        return 0;
+    }
+    pull->has_work = true;
+    return pull->request->no_backup ? 0 : mb_backup_if_due(pull->engine, NULL, err);
+}
+
+/* What is wrong with one stream must not keep the others away: it is told, and tried again by the next pull. */
+static int read_head(struct pull *pull, const struct mb_stream_key *key, struct mb_error *err)
+{
+    struct mb_engine *engine = pull->engine;
+    bool is_own = memcmp(key->machine, engine->state->machine, MB_MACHINE_ID_SIZE) == 0;
+    bool is_seen = false;
+    bool is_its_fault = false;
+
+    if (is_own && !pull->is_healing) {
+        return 0;
+    }
+    if (mb_pull_stream_is_seen(engine, key->key, &is_seen, err) != 0) {
+        return -1;
+    }
+    if (is_seen) {
+        return 0;
+    }
+    if (before_first(pull, err) != 0) {
+        return -1;
+    }
+    if (mb_pull_stream_head(engine, key, &is_its_fault, err) == 0) {
+        return 0;
+    }
+    if (!is_its_fault) {
+        return -1;
+    }
+    mb_log_trace("engine", "event=stream-failed key=%s code=%s", key->key,
+                 mb_error_name(err->code));
+    if (err->code == MB_ERR_NOT_FOUND) {
+        pull->is_stale = true;
+    }
+    if (pull->report->warning.code == MB_OK || err->code != MB_ERR_NOT_FOUND) {
+        pull->report->warning = *err;
+    }
+    return engine->live == NULL ? mb_core_open_live(engine, err) : 0;
 }
 
 static int read_heads(struct pull *pull, struct mb_error *err)
 {
-    struct mb_engine *engine = pull->engine;
-
     for (size_t i = 0; i < pull->heads.count; i++) {
-        const struct mb_stream_key *key = &pull->heads.items[i];
-        bool is_own = memcmp(key->machine, engine->state->machine, MB_MACHINE_ID_SIZE) == 0;
-        bool is_seen = false;
-        if ((is_own && !pull->is_healing) ||
-            mb_pull_stream_is_seen(engine, key->key, &is_seen, err) != 0 || is_seen) {
-            if (!is_own && !is_seen) {
-                return -1;
-            }
-            continue;
+        if (read_head(pull, &pull->heads.items[i], err) != 0) {
+            return -1;
         }
-        if (!pull->has_work) {
-            pull->has_work = true;
-            if (!pull->request->no_backup && mb_backup_if_due(engine, NULL, err) != 0) {
-                return -1;
-            }
-        }
-        if (mb_pull_stream_head(engine, key, err) != 0) {
-            if (!is_of_one_stream(err)) {
-                return -1;
-            }
-            mb_log_trace("engine", "event=stream-failed key=%s code=%s", key->key,
-                         mb_error_name(err->code));
-            pull->report->warning = *err;
-            if (engine->live == NULL && mb_core_open_live(engine, err) != 0) {
-                return -1;
-            }
+    }
+    if (!pull->is_stale) {
+        return 0;
+    }
+    /* A head was replaced, or a segment folded, between our looking and our reading: look again, once. */
+    mb_error_init(&pull->report->warning);
+    mb_stream_list_release(&pull->heads);
+    if (mb_stream_list_heads(pull->engine, NULL, &pull->heads, err) != 0) {
+        return -1;
+    }
+    for (size_t i = 0; i < pull->heads.count; i++) {
+        if (read_head(pull, &pull->heads.items[i], err) != 0) {
+            return -1;
         }
     }
     return 0;
@@ -373,10 +401,7 @@ static int count_held(struct pull *pull, struct mb_error *err)
 int mb_pull_run(struct mb_engine *engine, const struct mb_pull_request *request,
                 struct mb_pull_report *report, struct mb_error *err)
 {
-    struct pull pull = {
-        engine, request, report, {NULL, 0},
-           false, false
-    };
+    struct pull pull = {.engine = engine, .request = request, .report = report};
     const struct mb_core_counts *counts = &engine->counts;
     int rc = -1;
 

@@ -4,6 +4,7 @@
 
 #include "alloc.h"
 #include "apply.h"
+#include "backup.h"
 #include "identity.h"
 #include "limits.h"
 #include "merge.h"
@@ -16,6 +17,9 @@
 
 #include "banned.h"
 
+/* Segments kept between the two passes; beyond that they are read again. */
+#define CACHE_BYTES_MAX (32 * MB_MIB)
+
 struct reading {
     struct mb_engine *engine;
     const struct mb_stream_key *key;
@@ -23,7 +27,10 @@ struct reading {
     const struct mb_head_entry *entry;
     int64_t behind;  /* records that are still to come after this segment */
     int64_t deletes; /* undecided tombstones of living rows, over all new segments */
+    int64_t decided; /* tombstones that a person decided on there */
     bool hold_deletes;
+    bool is_inspecting;   /* what fails now is the stream's fault, not the database's */
+    struct mb_buf *cache; /* by entry: segments that were read and are not merged yet */
     char name[64];
 };
 
@@ -148,12 +155,16 @@ static int inspect(struct reading *reading, struct mb_record *record, void *cont
     if (check_record(reading->engine, record, err) != 0) {
         return -1;
     }
-    if (record->kind != MB_RECORD_DELETE || record->is_decided) {
+    if (record->kind != MB_RECORD_DELETE) {
+        return 0;
+    }
+    if (record->is_decided) {
+        reading->decided++;
         return 0;
     }
     found = mb_state_row_find(reading->engine->state, record->row_id, &row, err);
-    if (found == 1) {
-        reading->deletes += row.has_local ? 1 : 0;
+    if (found == 1) { /* known alive, whether or not it is in the database just now */
+        reading->deletes += row.is_suppressed ? 0 : 1;
         mb_regs_release(&row.regs);
     }
     return found < 0 ? -1 : 0;
@@ -197,7 +208,7 @@ static int merge_record(struct reading *reading, struct mb_record *record, void 
             return -1;
         }
         if (found == 1) {
-            bool is_here = row.has_local;
+            bool is_here = !row.is_suppressed;
             int table = row.table;
             mb_regs_release(&row.regs);
             if (is_here) {
@@ -343,97 +354,128 @@ static int find_new(struct reading *reading, size_t *first_out, struct mb_error 
     return 0;
 }
 
-static int read_entry(struct reading *reading, const struct mb_head_entry *entry,
-                      struct mb_buf *buf, struct mb_error *err)
+/* A segment's bytes, checked. What the weighing has read is kept for the merge, up to a size. */
+static int read_entry(struct reading *reading, size_t index, struct mb_error *err)
 {
+    const struct mb_head_entry *entry = &reading->head->entries[index];
+    struct mb_buf *buf = &reading->cache[index];
+
+    if (buf->size > 0) {
+        return 0;
+    }
     mb_core_progress(reading->engine, MB_PHASE_DOWNLOAD, 0, entry->size_bytes);
     return mb_stream_read_segment(reading->engine, reading->head->machine, entry, buf, err);
 }
 
-/* Deletes that come from one machine at once are weighed together, before any of them is
- * applied. */
-static int weigh_deletes(struct reading *reading, size_t first, struct mb_error *err)
+static void drop_entry(struct reading *reading, size_t index)
 {
-    struct mb_buf segment;
-    int64_t alive = 0;
-    int64_t bound = 0;
-    int rc = 0;
+    mb_buf_release(&reading->cache[index]);
+    mb_buf_init(&reading->cache[index], MB_LIMIT_SEGMENT_BYTES);
+}
 
-    if (mb_db_scalar(reading->engine->state->db, "SELECT count(*) FROM row WHERE local IS NOT NULL",
-                     0, &alive, err) != 0 ||
-        mb_core_delete_bound(reading->engine, &bound, err) != 0) {
+/* First pass over all that is new, before anything of it is applied: every record is checked, and deletes that come from
+ * one machine at once are weighed together. */
+static int inspect_all(struct reading *reading, size_t first, struct mb_error *err)
+{
+    int64_t bound = 0;
+    size_t kept_bytes = 0;
+
+    if (mb_core_delete_bound(reading->engine, &bound, err) != 0) {
         return -1;
     }
-    if (alive <= bound) {
-        return 0; /* no delete can be too many */
-    }
-    mb_buf_init(&segment, MB_LIMIT_SEGMENT_BYTES);
-    for (size_t i = first; i < reading->head->entry_count && rc == 0; i++) {
+    reading->is_inspecting = true;
+    for (size_t i = first; i < reading->head->entry_count; i++) {
         if (reading->head->entries[i].is_lost) {
             continue;
         }
-        rc = read_entry(reading, &reading->head->entries[i], &segment, err);
-        rc = rc == 0 ? each_record(reading, &segment, inspect, NULL, err) : rc;
+        if (read_entry(reading, i, err) != 0 ||
+            each_record(reading, &reading->cache[i], inspect, NULL, err) != 0) {
+            return -1;
+        }
+        kept_bytes += reading->cache[i].size;
+        if (kept_bytes > CACHE_BYTES_MAX) {
+            drop_entry(reading, i);
+        }
     }
-    mb_buf_release(&segment);
+    reading->is_inspecting = false;
     reading->hold_deletes = reading->deletes > bound;
+    if (reading->decided > bound) { /* meant, and yet many: a copy of all comes first */
+        return mb_backup_if_due(reading->engine, "mass-delete", err);
+    }
+    return 0;
+}
+
+static int merge_entry(struct reading *reading, size_t index, struct mb_error *err)
+{
+    const struct mb_head_entry *entry = &reading->head->entries[index];
+    const struct mb_merge_config config = {reading->name, entry->record_count};
+    struct mb_merge *merge = NULL;
+    int rc = -1;
+
+    reading->entry = entry;
+    reading->behind -= entry->record_count;
+    reading->is_inspecting = true;
+    if (read_entry(reading, index, err) != 0) {
+        return -1;
+    }
+    reading->is_inspecting = false;
+    merge = mb_merge_new(reading->engine, &config);
+    if (each_record(reading, &reading->cache[index], merge_record, merge, err) == 0) {
+        rc = mb_merge_flush(merge, finish_segment, reading, err);
+    }
+    mb_merge_free(merge);
+    drop_entry(reading, index);
     return rc;
 }
 
-static int merge_entry(struct reading *reading, const struct mb_head_entry *entry,
-                       struct mb_error *err)
+static int read_stream(struct reading *reading, struct mb_error *err)
 {
-    const struct mb_merge_config config = {reading->name, entry->record_count};
-    struct mb_merge *merge = NULL;
-    struct mb_buf segment;
+    const struct mb_head *head = reading->head;
+    size_t first = 0;
     int rc = -1;
 
-    mb_buf_init(&segment, MB_LIMIT_SEGMENT_BYTES);
-    reading->entry = entry;
-    reading->behind -= entry->record_count;
-    if (read_entry(reading, entry, &segment, err) != 0 ||
-        each_record(reading, &segment, inspect, NULL, err) != 0) {
+    mb_text_clean(reading->name, sizeof(reading->name), head->host_name, strlen(head->host_name));
+    reading->cache = mb_alloc_zeroed(head->entry_count + 1, sizeof(*reading->cache));
+    for (size_t i = 0; i < head->entry_count; i++) {
+        mb_buf_init(&reading->cache[i], MB_LIMIT_SEGMENT_BYTES);
+    }
+    if (find_new(reading, &first, err) != 0 || inspect_all(reading, first, err) != 0) {
         goto out;
     }
-    merge = mb_merge_new(reading->engine, &config);
-    if (each_record(reading, &segment, merge_record, merge, err) != 0) {
-        goto out;
+    for (size_t i = first; i < head->entry_count; i++) {
+        if (!head->entries[i].is_lost && merge_entry(reading, i, err) != 0) {
+            goto out;
+        }
     }
-    rc = mb_merge_flush(merge, finish_segment, reading, err);
+    rc = finish_head(reading, err);
 out:
-    mb_merge_free(merge);
-    mb_buf_release(&segment);
+    for (size_t i = 0; i < head->entry_count; i++) {
+        mb_buf_release(&reading->cache[i]);
+    }
+    free(reading->cache);
     return rc;
 }
 
 int mb_pull_stream_head(struct mb_engine *engine, const struct mb_stream_key *key,
-                        struct mb_error *err)
+                        bool *is_its_fault_out, struct mb_error *err)
 {
     struct mb_head head;
     struct reading reading;
-    size_t first = 0;
     int rc = -1;
 
     memset(&reading, 0, sizeof(reading));
     mb_head_init(&head);
-    if (mb_stream_read_head(engine, key, &head, err) != 0) {
-        goto out;
-    }
     reading.engine = engine;
     reading.key = key;
     reading.head = &head;
-    mb_text_clean(reading.name, sizeof(reading.name), head.host_name == NULL ? "" : head.host_name,
-                  head.host_name == NULL ? 0 : strlen(head.host_name));
-    if (find_new(&reading, &first, err) != 0 || weigh_deletes(&reading, first, err) != 0) {
-        goto out;
+    reading.is_inspecting = true;
+    if (mb_stream_read_head(engine, key, &head, err) == 0) {
+        reading.is_inspecting = false;
+        rc = read_stream(&reading, err);
     }
-    for (size_t i = first; i < head.entry_count; i++) {
-        if (!head.entries[i].is_lost && merge_entry(&reading, &head.entries[i], err) != 0) {
-            goto out;
-        }
-    }
-    rc = finish_head(&reading, err);
-out:
+    *is_its_fault_out = rc != 0 && reading.is_inspecting &&
+                        (err->code == MB_ERR_CORRUPT || err->code == MB_ERR_FORMAT ||
+                         err->code == MB_ERR_NOT_FOUND);
     mb_head_release(&head);
     return rc;
 }

@@ -33,7 +33,7 @@ static int become_new(struct mb_engine *engine, struct mb_error *err)
 {
     static const char sql[] =
         "INSERT INTO out(records, raw, deletes, body) "
-        "SELECT records, 0, deletes, substr(body, 9) FROM sending;"
+        "SELECT records, raw, deletes, substr(body, 9) FROM sending;"
         "DELETE FROM sending; DELETE FROM entry; DELETE FROM own_head; DELETE FROM trash";
     struct mb_state *state = engine->state;
 
@@ -177,8 +177,15 @@ static int last_entry(struct mb_engine *engine, int64_t *last_out,
     return step < 0 ? -1 : 0;
 }
 
-static int insert_sending(struct mb_engine *engine, const struct mb_buf *segment, int64_t records,
-                          int64_t deletes, struct mb_error *err)
+/* What a segment holds, as far as its readers' limits and our reports ask. */
+struct content {
+    int64_t records;
+    int64_t deletes;
+    int64_t raw; /* bytes when unpacked */
+};
+
+static int insert_sending(struct mb_engine *engine, const struct mb_buf *segment,
+                          const struct content *content, struct mb_error *err)
 {
     struct mb_stmt *stmt;
     uint8_t digest[MB_DIGEST_SIZE];
@@ -194,17 +201,18 @@ static int insert_sending(struct mb_engine *engine, const struct mb_buf *segment
     mb_head_chain(before, last + 1, digest, chain);
     mb_head_segment_name(last + 1, digest, name);
     if (mb_db_query(engine->state->db,
-                    "INSERT INTO sending(seq, name, chain, records, body, deletes) "
-                    "VALUES(?1, ?2, ?3, ?4, ?5, ?6)",
+                    "INSERT INTO sending(seq, name, chain, records, body, deletes, raw) "
+                    "VALUES(?1, ?2, ?3, ?4, ?5, ?6, ?7)",
                     &stmt, err) != 0) {
         return -1;
     }
     mb_db_bind_int(stmt, 1, last + 1);
     mb_db_bind_text(stmt, 2, name);
     mb_db_bind_blob(stmt, 3, chain, MB_CHAIN_SIZE);
-    mb_db_bind_int(stmt, 4, records);
+    mb_db_bind_int(stmt, 4, content->records);
     mb_db_bind_blob(stmt, 5, segment->data, segment->size);
-    mb_db_bind_int(stmt, 6, deletes);
+    mb_db_bind_int(stmt, 6, content->deletes);
+    mb_db_bind_int(stmt, 7, content->raw);
     return mb_db_run(stmt, err);
 }
 
@@ -214,9 +222,7 @@ static int cut_one(struct mb_engine *engine, struct mb_error *err)
 {
     struct mb_stmt *list, *drop;
     struct mb_buf segment;
-    int64_t records = 0;
-    int64_t deletes = 0;
-    int64_t raw = 0;
+    struct content content = {0, 0, 0};
     int64_t last_id = 0;
     int step;
     int rc = -1;
@@ -231,8 +237,7 @@ static int cut_one(struct mb_engine *engine, struct mb_error *err)
     while ((step = mb_db_step(list, err)) == 1) {
         size_t size;
         const uint8_t *body = mb_db_blob(list, 3, &size);
-        raw += mb_db_int(list, 2) > 0 ? mb_db_int(list, 2) : (int64_t)MB_OUTBOX_RAW_TARGET;
-        if (last_id != 0 && raw > (int64_t)MB_SEGMENT_RAW_TARGET) {
+        if (last_id != 0 && content.raw + mb_db_int(list, 2) > (int64_t)MB_SEGMENT_RAW_TARGET) {
             mb_db_reset(list);
             break;
         }
@@ -240,15 +245,16 @@ static int cut_one(struct mb_engine *engine, struct mb_error *err)
             mb_db_reset(list);
             goto out;
         }
-        records += mb_db_int(list, 1);
-        deletes += mb_db_int(list, 4);
+        content.records += mb_db_int(list, 1);
+        content.deletes += mb_db_int(list, 4);
+        content.raw += mb_db_int(list, 2);
         last_id = mb_db_int(list, 0);
     }
     if (step < 0 || last_id == 0) {
         rc = step < 0 ? -1 : 0;
         goto out;
     }
-    if (insert_sending(engine, &segment, records, deletes, err) != 0 ||
+    if (insert_sending(engine, &segment, &content, err) != 0 ||
         mb_db_query(engine->state->db, "DELETE FROM out WHERE id <= ?1", &drop, err) != 0) {
         goto out;
     }
@@ -362,8 +368,8 @@ static int put_segments(struct mb_engine *engine, struct mb_error *err)
 static int mark_done(struct mb_engine *engine, struct mb_error *err)
 {
     static const char sql[] =
-        "INSERT INTO entry(last, first, chain, name, size, records, lost) "
-        "SELECT seq, seq, chain, name, length(body), records, 0 FROM sending;"
+        "INSERT INTO entry(last, first, chain, name, size, raw, records, lost) "
+        "SELECT seq, seq, chain, name, length(body), raw, records, 0 FROM sending;"
         "DELETE FROM sending; DELETE FROM unsent WHERE NOT EXISTS (SELECT 1 FROM out)";
 
     if (mb_state_begin(engine->state, err) != 0 || mb_db_exec(engine->state->db, sql, err) != 0 ||

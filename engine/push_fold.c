@@ -22,35 +22,44 @@
 
 #define FOLD_ENTRIES 12
 #define FOLD_BYTES_MAX ((int64_t)(16 * MB_MIB))
+#define FOLD_RECORDS_MAX (MB_LIMIT_SEGMENT_RECORDS / 4)
 #define GRACE_MS ((int64_t)7 * 24 * 3600 * 1000)
 
+struct own_entry {
+    struct mb_head_entry entry;
+    int64_t raw; /* bytes when unpacked */
+};
+
 struct run { /* entries that are folded into one: a suffix of the list */
-    struct mb_head_entry *entries;
+    struct own_entry *entries;
     size_t count;
     int64_t bytes;
+    int64_t raw;
     int64_t records;
 };
 
-static int read_entries(struct mb_engine *engine, struct mb_head_entry **entries_out,
-                        size_t *count_out, struct mb_error *err)
+static int read_entries(struct mb_engine *engine, struct own_entry **entries_out, size_t *count_out,
+                        struct mb_error *err)
 {
     struct mb_stmt *stmt;
-    struct mb_head_entry *list = NULL;
+    struct own_entry *list = NULL;
     size_t count = 0;
     size_t size;
     int step;
 
-    if (mb_db_query(engine->state->db,
-                    "SELECT first, last, chain, name, size, records, lost FROM entry ORDER BY last",
-                    &stmt, err) != 0) {
+    if (mb_db_query(
+            engine->state->db,
+            "SELECT first, last, chain, name, size, records, lost, raw FROM entry ORDER BY last",
+            &stmt, err) != 0) {
         return -1;
     }
     while ((step = mb_db_step(stmt, err)) == 1) {
         struct mb_head_entry *entry;
         const uint8_t *chain = mb_db_blob(stmt, 2, &size);
         list = mb_alloc_resize(list, count + 1, sizeof(*list));
-        entry = &list[count++];
-        memset(entry, 0, sizeof(*entry));
+        memset(&list[count], 0, sizeof(list[count]));
+        list[count].raw = mb_db_int(stmt, 7);
+        entry = &list[count++].entry;
         memcpy(entry->chain, chain, size == MB_CHAIN_SIZE ? size : 0);
         entry->first = mb_db_int(stmt, 0);
         entry->last = mb_db_int(stmt, 1);
@@ -66,19 +75,24 @@ static int read_entries(struct mb_engine *engine, struct mb_head_entry **entries
 
 /* From the end: as long as the next older one is not much larger than all that is taken so far.
  * Each byte is then folded a logarithmic number of times in its life. */
-static void choose_run(struct mb_head_entry *entries, size_t count, struct run *run)
+static void choose_run(struct own_entry *entries, size_t count, struct run *run)
 {
     size_t start = count;
 
     memset(run, 0, sizeof(*run));
     while (start > 0) {
-        const struct mb_head_entry *entry = &entries[start - 1];
-        bool is_small = entry->size_bytes <= 2 * run->bytes + (int64_t)(64 * MB_KIB);
-        if (!is_small || run->bytes + entry->size_bytes > FOLD_BYTES_MAX) {
+        const struct own_entry *item = &entries[start - 1];
+        int64_t size = item->entry.size_bytes;
+        int64_t records = item->entry.is_lost ? 0 : item->entry.record_count;
+        /* Readers refuse a segment beyond their limits: a folded one must stay far below them. */
+        if (size > 2 * run->bytes + (int64_t)(64 * MB_KIB) || run->bytes + size > FOLD_BYTES_MAX ||
+            run->raw + item->raw > (int64_t)MB_SEGMENT_RAW_TARGET ||
+            run->records + records > FOLD_RECORDS_MAX) {
             break;
         }
-        run->bytes += entry->size_bytes;
-        run->records += entry->is_lost ? 0 : entry->record_count;
+        run->bytes += size;
+        run->raw += item->raw;
+        run->records += records;
         start--;
     }
     run->entries = entries + start;
@@ -93,10 +107,11 @@ static int concatenate(struct mb_engine *engine, const struct run *run, struct m
 
     mb_buf_init(&part, MB_LIMIT_SEGMENT_BYTES);
     for (size_t i = 0; i < run->count && rc == 0; i++) {
-        if (run->entries[i].is_lost) {
+        if (run->entries[i].entry.is_lost) {
             continue;
         }
-        rc = mb_stream_read_segment(engine, engine->state->machine, &run->entries[i], &part, err);
+        rc = mb_stream_read_segment(engine, engine->state->machine, &run->entries[i].entry, &part,
+                                    err);
         if (rc == 0) {
             rc = mb_buf_append(folded, part.data + MB_PACK_HEADER_SIZE,
                                part.size - MB_PACK_HEADER_SIZE, err);
@@ -109,7 +124,7 @@ static int concatenate(struct mb_engine *engine, const struct run *run, struct m
 static int replace_entries(struct mb_engine *engine, const struct run *run, const char *name,
                            int64_t size, struct mb_error *err)
 {
-    const struct mb_head_entry *last = &run->entries[run->count - 1];
+    const struct mb_head_entry *last = &run->entries[run->count - 1].entry;
     struct mb_stmt *stmt;
 
     for (size_t i = 0; i < run->count; i++) {
@@ -118,7 +133,7 @@ static int replace_entries(struct mb_engine *engine, const struct run *run, cons
                         err) != 0) {
             return -1;
         }
-        mb_db_bind_text(stmt, 1, run->entries[i].name);
+        mb_db_bind_text(stmt, 1, run->entries[i].entry.name);
         mb_db_bind_int(stmt, 2, mb_core_now(engine));
         if (mb_db_run(stmt, err) != 0) {
             return -1;
@@ -127,20 +142,21 @@ static int replace_entries(struct mb_engine *engine, const struct run *run, cons
     if (mb_db_query(engine->state->db, "DELETE FROM entry WHERE last >= ?1", &stmt, err) != 0) {
         return -1;
     }
-    mb_db_bind_int(stmt, 1, run->entries[0].last);
+    mb_db_bind_int(stmt, 1, run->entries[0].entry.last);
     if (mb_db_run(stmt, err) != 0 ||
         mb_db_query(engine->state->db,
-                    "INSERT INTO entry(last, first, chain, name, size, records, lost) "
-                    "VALUES(?1, ?2, ?3, ?4, ?5, ?6, 0)",
+                    "INSERT INTO entry(last, first, chain, name, size, records, lost, raw) "
+                    "VALUES(?1, ?2, ?3, ?4, ?5, ?6, 0, ?7)",
                     &stmt, err) != 0) {
         return -1;
     }
     mb_db_bind_int(stmt, 1, last->last);
-    mb_db_bind_int(stmt, 2, run->entries[0].first);
+    mb_db_bind_int(stmt, 2, run->entries[0].entry.first);
     mb_db_bind_blob(stmt, 3, last->chain, MB_CHAIN_SIZE);
     mb_db_bind_text(stmt, 4, name);
     mb_db_bind_int(stmt, 5, size);
     mb_db_bind_int(stmt, 6, run->records);
+    mb_db_bind_int(stmt, 7, run->raw);
     return mb_db_run(stmt, err);
 }
 
@@ -162,7 +178,7 @@ static int fold_run(struct mb_engine *engine, const struct run *run, struct mb_e
         goto out;
     }
     mb_digest_sha256(folded.data, folded.size, digest);
-    mb_head_segment_name(run->entries[run->count - 1].last, digest, name);
+    mb_head_segment_name(run->entries[run->count - 1].entry.last, digest, name);
     mb_digest_hex(engine->state->machine, MB_MACHINE_ID_SIZE, hex);
     key = mb_core_key(engine, "segments/%s/%s", hex, name);
     if (mb_store_put(engine->config.store, key, folded.data, folded.size, err) != 0 ||
@@ -228,7 +244,7 @@ static int empty_trash(struct mb_engine *engine, struct mb_error *err)
 
 int mb_push_fold(struct mb_engine *engine, struct mb_error *err)
 {
-    struct mb_head_entry *entries = NULL;
+    struct own_entry *entries = NULL;
     size_t count = 0;
     struct run run;
     int rc = read_entries(engine, &entries, &count, err);
@@ -247,7 +263,7 @@ int mb_push_fold(struct mb_engine *engine, struct mb_error *err)
 
 int mb_push_fold_find_lost(struct mb_engine *engine, int64_t *lost_out, struct mb_error *err)
 {
-    struct mb_head_entry *entries = NULL;
+    struct own_entry *entries = NULL;
     struct mb_stmt *stmt;
     char **names = NULL;
     size_t name_count = 0;
@@ -261,9 +277,9 @@ int mb_push_fold_find_lost(struct mb_engine *engine, int64_t *lost_out, struct m
         goto out;
     }
     for (size_t i = 0; i < count; i++) {
-        bool is_there = entries[i].is_lost;
+        bool is_there = entries[i].entry.is_lost;
         for (size_t k = 0; k < name_count && !is_there; k++) {
-            is_there = strcmp(entries[i].name, names[k]) == 0;
+            is_there = strcmp(entries[i].entry.name, names[k]) == 0;
         }
         if (is_there) {
             continue;
@@ -273,7 +289,7 @@ int mb_push_fold_find_lost(struct mb_engine *engine, int64_t *lost_out, struct m
             mb_state_rollback(engine->state);
             goto out;
         }
-        mb_db_bind_int(stmt, 1, entries[i].last);
+        mb_db_bind_int(stmt, 1, entries[i].entry.last);
         if (mb_db_run(stmt, err) != 0) {
             mb_state_rollback(engine->state);
             goto out;

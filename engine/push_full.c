@@ -53,9 +53,13 @@ static int publish_row(struct mb_engine *engine, const struct mb_state_row *know
         return step; /* held: gone here, and not believed */
     }
     has_extra = read_extra(engine, known->id, &extra, err);
-    if (has_extra >= 0 &&
-        mb_live_record(engine, row, known, has_extra == 1 ? &extra : NULL, &record, err) == 0) {
-        rc = mb_state_out(engine->state, &record, err);
+    if (has_extra >= 0) {
+        rc = mb_live_record(engine, row, known, has_extra == 1 ? &extra : NULL, &record, err);
+        if (rc == 0) {
+            rc = mb_state_out(engine->state, &record, err);
+        } else if (rc == 1) {
+            rc = 0; /* edited by hand: the others have it as it was */
+        }
     }
     if (has_extra == 1) {
         mb_record_release(&extra);

@@ -10,7 +10,7 @@
 
 #include "banned.h"
 
-/* The file must look like the same database to the marks: its device and inode are those of the
+/* The file must look like the same database to the marks: its inode is that of the
  * copy. */
 static int adopt_copy(struct mb_engine *rehearsal, struct mb_error *err)
 {
@@ -20,9 +20,7 @@ static int adopt_copy(struct mb_engine *rehearsal, struct mb_error *err)
         mb_state_begin(rehearsal->state, err) != 0) {
         return -1;
     }
-    if (mb_state_set_int(rehearsal->state, "db_device", (int64_t)(info.device & INT64_MAX), err) !=
-            0 ||
-        mb_state_set_int(rehearsal->state, "db_inode", (int64_t)(info.inode & INT64_MAX), err) !=
+    if (mb_state_set_int(rehearsal->state, "db_inode", (int64_t)(info.inode & INT64_MAX), err) !=
             0 ||
         mb_state_commit(rehearsal->state, err) != 0) {
         mb_state_rollback(rehearsal->state);
@@ -35,15 +33,13 @@ static int adopt_copy(struct mb_engine *rehearsal, struct mb_error *err)
 static int is_known_file(struct mb_engine *engine, bool *known_out, struct mb_error *err)
 {
     struct mb_file_stat info;
-    int64_t device, inode;
+    int64_t inode;
 
     if (mb_file_stat(engine->config.db_path, &info, err) != 0 ||
-        mb_state_get_int(engine->state, "db_device", 0, &device, err) != 0 ||
         mb_state_get_int(engine->state, "db_inode", 0, &inode, err) != 0) {
         return -1;
     }
-    *known_out =
-        device == (int64_t)(info.device & INT64_MAX) && inode == (int64_t)(info.inode & INT64_MAX);
+    *known_out = inode == (int64_t)(info.inode & INT64_MAX);
     return 0;
 }
 

@@ -271,6 +271,24 @@ static int load_fingerprint(struct mb_db *live, struct mb_schema *schema, struct
     return step;
 }
 
+static void note_shape(struct mb_schema *schema)
+{
+    uint64_t hash = 14695981039346656037u;
+
+    for (int i = 0; i < MB_TABLE_COUNT; i++) {
+        const struct mb_schema_table *table = &schema->tables[i];
+        hash = (hash ^ (table->is_present ? 1u : 2u)) * 1099511628211u;
+        for (size_t k = 0; k < table->column_count; k++) {
+            uint64_t name = 14695981039346656037u; /* columns in any order */
+            for (const char *c = table->columns[k].name; *c != '\0'; c++) {
+                name = (name ^ (uint8_t)*c) * 1099511628211u;
+            }
+            hash += name;
+        }
+    }
+    schema->shape = hash >> 1;
+}
+
 static int load_table(struct mb_db *live, struct mb_schema *schema, int index, bool with_tool_uses,
                       struct mb_error *err)
 {
@@ -309,6 +327,7 @@ int mb_schema_load(struct mb_db *live, bool with_tool_uses, struct mb_schema **s
             goto out;
         }
     }
+    note_shape(schema);
     schema->has_platform =
         mb_schema_column_find(&schema->tables[MB_TABLE_SESSIONS], "platform_source") >= 0;
     if (has_unique(live, "sdk_sessions", "content_session_id", &schema->content_is_unique, err) !=

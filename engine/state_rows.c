@@ -319,6 +319,9 @@ bool mb_state_regs_raise(int table, struct mb_regs *into, const struct mb_regs *
     for (size_t i = 0; profile->registers[i].name != NULL; i++) {
         struct mb_reg *target = &into->items[i];
         const struct mb_reg *source = &from->items[i];
+        if (target->is_hashed && target->value.data == NULL && mb_regs_same_value(source, target)) {
+            target->value.data = source->value.data; /* the text is at hand now */
+        }
         if (source->is_present && mb_regs_compare(profile->registers[i].rule, source, target) > 0) {
             bool was_dirty = target->is_dirty;
             uint64_t seen = target->seen;

@@ -641,6 +641,9 @@ static int choose_registers(struct mb_engine *engine, const struct mb_live_row *
         struct mb_reg *kept = &known->regs.items[i];
         const struct mb_reg *mine = &local->items[i];
         bool is_at_hand = !kept->is_hashed || kept->value.data != NULL;
+        if (!is_at_hand && kept->is_dirty && !mb_regs_same_value(kept, mine)) {
+            continue; /* waits for the text, which the store has */
+        }
         kept->is_dirty = false;
         if (!kept->is_present || kept->value.type == MB_VALUE_NULL ||
             mb_regs_same_value(kept, mine) || !is_at_hand ||
@@ -664,6 +667,21 @@ static int choose_registers(struct mb_engine *engine, const struct mb_live_row *
         }
     }
     return 0;
+}
+
+/* The database keeps its own values: they are not changes of a person here, and the known ones are tried again. */
+static void mark_refused(const struct mb_live_row *row, const struct mb_regs *local,
+                         struct mb_state_row *known)
+{
+    for (size_t i = 0; row->schema->profile->registers[i].name != NULL; i++) {
+        struct mb_reg *kept = &known->regs.items[i];
+        const struct mb_reg *mine = &local->items[i];
+        if (kept->is_present && mine->is_present && kept->value.type != MB_VALUE_NULL &&
+            !mb_regs_same_value(kept, mine)) {
+            kept->is_dirty = true;
+            kept->seen = mb_regs_fingerprint(mine);
+        }
+    }
 }
 
 int mb_write_registers(struct mb_engine *engine, struct mb_state_row *known, const char *source,
@@ -693,6 +711,9 @@ int mb_write_registers(struct mb_engine *engine, struct mb_state_row *known, con
         rc = update(engine, row->schema->profile->name, known->local, list, err);
     }
     rc = end_savepoint(engine, rc, result_out, err);
+    if (rc == 0 && *result_out == MB_WRITE_REFUSED) {
+        mark_refused(row, &local, known);
+    }
     if (rc != 0 || *result_out != MB_WRITE_DONE) {
         goto out;
     }
