@@ -149,12 +149,13 @@ struct sim_row {
     unsigned made_by;           /* a bit for each machine */
     unsigned deleted_by;
     unsigned guarded_by; /* machines that deleted it in a mass delete, which must be held */
+    unsigned cleaned_by; /* whose claude-mem removed it in a migration: it is not put back */
     bool is_deleted;     /* a person deleted it somewhere */
     bool is_dead;        /* ... and that was published */
     bool is_unsure;      /* deleted, made again or lost in a way that leaves both outcomes open */
     bool
         is_register_unsure; /* a change was lost with a database or a state: an old value may win */
-    bool is_suppressed;     /* claude-mem's clean-up or a void hold: machines may differ */
+    bool is_suppressed;     /* a twin's clean-up or a void hold: machines may differ */
     bool is_shared;   /* has the same content hash as others: a delete looks like a clean-up */
     bool is_orphan;   /* its session was taken away with foreign keys off */
     bool is_cut;      /* a prompt that was cut */
@@ -193,6 +194,8 @@ int sim_ledger_made(struct sim_machine *machine, enum sim_table table, const cha
                     int64_t epoch, int session);
 void sim_ledger_deleted(struct sim_machine *machine, int row);
 void sim_ledger_mass_deleted(struct sim_machine *machine, const int *rows, size_t count);
+/* The schema moved on: what was deleted and not captured looks like a clean-up. */
+void sim_ledger_migrated(struct sim_machine *machine);
 void sim_ledger_changed(struct sim_machine *machine, int row, const char *old_value);
 void sim_ledger_captured(struct sim_machine *machine); /* the operation under way ended well */
 void sim_ledger_sent(struct sim_machine *machine); /* ... and all that it captured is published */
@@ -248,13 +251,13 @@ struct sim_machine {
     bool is_wal;
     bool has_worker; /* keeps its connection open, as a running claude-mem does */
     bool is_gone;
-    bool is_restored; /* in place, and not captured since: deletes there are a known limit */
-    bool
-        /* its schema moved on, and that was not captured yet: deletes look like a clean-up */
-        is_migrated;
-    sqlite3 *db;      /* claude-mem's connection, opened when needed */
-    int64_t skew_ms;  /* added to the world's clock */
-    int64_t fixed_ms; /* instead of the world's start, for clocks in 1970 and 2035; 0: none */
+    bool is_restored;   /* in place, and not captured since: deletes there are a known limit */
+    bool is_migrated;   /* its schema moved on, not captured yet: deletes look like a clean-up */
+    bool is_holding;    /* deleted more than may go at once: later deletes join the hold */
+    bool is_mass_fresh; /* ... and that was not captured yet */
+    sqlite3 *db;        /* claude-mem's connection, opened when needed */
+    int64_t skew_ms;    /* added to the world's clock */
+    int64_t fixed_ms;   /* instead of the world's start, for clocks in 1970 and 2035; 0: none */
     struct mb_env env;
     struct sim_random engine_random;
     struct mb_store *fault; /* inside `store` */
@@ -362,6 +365,7 @@ int64_t sim_db_pick(struct sim_machine *machine, struct sim_random *random, cons
                     ...);
 void sim_db_count(struct sim_machine *machine, sim_counts counts);
 void sim_db_sequences(struct sim_machine *machine, int64_t sequences[static SIM_TABLES]);
+void sim_db_dump(struct sim_machine *machine, FILE *out);
 bool sim_db_has(const struct sim_machine *machine, enum sim_table table, size_t column);
 char **sim_db_cells(sqlite3_stmt *statement, size_t first, size_t count); /* given */
 

@@ -327,3 +327,33 @@ char **sim_db_cells(sqlite3_stmt *statement, size_t first, size_t count)
     }
     return cells;
 }
+
+/* What is in the database, a line for each row, for a person who looks for a fault. */
+void sim_db_dump(struct sim_machine *machine, FILE *out)
+{
+    static const char *const queries[SIM_TABLES] = {
+        "SELECT id, content_session_id, memory_session_id, project, custom_title, status"
+        " FROM sdk_sessions",
+        "SELECT id, title, memory_session_id, project, created_at_epoch FROM observations",
+        "SELECT id, request, memory_session_id, project, created_at_epoch FROM session_summaries",
+        "SELECT id, substr(prompt_text, 1, 12), content_session_id, created_at_epoch"
+        " FROM user_prompts",
+    };
+
+    for (int i = 0; i < SIM_TABLES; i++) {
+        sqlite3_stmt *statement = NULL;
+
+        MB_ASSERT(sqlite3_prepare_v2(sim_db_open(machine), queries[i], -1, &statement, NULL) ==
+                  SQLITE_OK);
+        while (step(machine, statement) == SQLITE_ROW) {
+            fprintf(out, "    %s %s", machine->name, sim_tables[i].name);
+            for (int k = 0; k < sqlite3_column_count(statement); k++) {
+                const char *text = (const char *)sqlite3_column_text(statement, k);
+
+                fprintf(out, " %s", text == NULL ? "NULL" : text);
+            }
+            fprintf(out, "\n");
+        }
+        (void)sqlite3_finalize(statement);
+    }
+}

@@ -190,7 +190,6 @@ static bool clone_machine(struct sim_machine *machine, struct sim_random *random
     twin->has_worker = machine->has_worker;
     twin->is_restored = machine->is_restored;
     twin->operation_count = machine->operation_count;
-    memcpy(twin->known, machine->known, sizeof twin->known);
     memcpy(twin->seen, machine->seen, sizeof twin->seen);
     memcpy(twin->sent, machine->sent, sizeof twin->sent);
     memcpy(twin->sequences, machine->sequences, sizeof twin->sequences);
@@ -204,8 +203,9 @@ static bool clone_machine(struct sim_machine *machine, struct sim_random *random
         struct sim_row *row = &ledger->rows[i];
 
         row->made_by |= (row->made_by >> machine->index & 1u) << twin->index;
-        row->guarded_by |= (row->guarded_by >> machine->index & 1u) << twin->index;
     }
+    /* Its database is another file than its state knows: healed first, whatever was deleted. */
+    sim_ledger_forget(twin, SIM_LOSS_DATABASE);
     return true;
 }
 

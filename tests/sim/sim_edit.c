@@ -362,9 +362,7 @@ static bool edit_massdel(struct sim_machine *machine, struct sim_random *random)
 static bool edit_migrate(struct sim_machine *machine, struct sim_random *random)
 {
     (void)random;
-    sim_ledger_mass_deleted(machine, NULL,
-                            0); /* what was deleted before and not captured looks cleaned up too */
-    machine->is_migrated = true;
+    sim_ledger_migrated(machine);
     return sim_db_exec(
                machine,
                "DELETE FROM observations WHERE content_hash IS NOT NULL AND id NOT IN (SELECT"
@@ -411,11 +409,10 @@ static void note_vanished(struct sim_machine *machine, enum sim_event_what what,
             continue;
         }
         if (what == SIM_EVENT_MIGRATE) {
-            ledger->rows[i].is_suppressed = true;
+            ledger->rows[i].cleaned_by |= 1u << machine->index;
         } else if (what == SIM_EVENT_ORPHAN) {
-            ledger->rows[i].is_deleted = true;
+            sim_ledger_deleted(machine, (int)i);
             ledger->rows[i].is_unsure = true;
-            ledger->rows[i].deleted_by |= 1u << machine->index;
         } else if (what != SIM_EVENT_MASSDEL) {
             sim_ledger_deleted(machine, (int)i);
         }

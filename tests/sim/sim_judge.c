@@ -300,7 +300,9 @@ static void check_count(struct court *court, int index, const struct view *view,
 {
     struct sim_world *world = court->world;
     const struct sim_row *row = &world->ledger->rows[index];
-    bool is_held_here = (row->guarded_by >> view->machine->index & 1u) != 0;
+    bool is_held_here = ((row->guarded_by | row->cleaned_by) >> view->machine->index & 1u) != 0;
+    /* What only a hold still knows goes with the store. */
+    bool is_beyond = world->is_wiped && (row->guarded_by | row->cleaned_by) != 0;
     unsigned count = view->counts[index];
     unsigned wanted = court->seen[index] == 0     ? 0
                       : row->table == SIM_SESSION ? 1
@@ -321,7 +323,7 @@ static void check_count(struct court *court, int index, const struct view *view,
         sim_bad(world, "%s is back from the dead at %s", describe(world, index, text),
                 view->machine->name);
     } else if (!row->is_deleted && !row->is_unsure && count < wanted && !is_held_here &&
-               !(row->is_suppressed && row->guarded_by == 0)) {
+               !is_beyond && !(row->is_suppressed && (row->guarded_by | row->cleaned_by) == 0)) {
         sim_bad(world, "%s is lost at %s (%u of %u)", describe(world, index, text),
                 view->machine->name, count, wanted);
     }
@@ -454,8 +456,8 @@ static void check_row(struct court *court, int index)
             check_stolen(court, view, found);
             check_session(court, view, found);
         }
-        if (world->error_count > errors_before || row->is_suppressed || row->guarded_by != 0 ||
-            is_beyond_schema(court, view, index) ||
+        if (world->error_count > errors_before || row->is_suppressed ||
+            (row->guarded_by | row->cleaned_by) != 0 || is_beyond_schema(court, view, index) ||
             is_beyond_schema(court, court->reference, index)) {
             continue;
         }

@@ -186,7 +186,7 @@ void sim_ledger_deleted(struct sim_machine *machine, int row_index)
     row->is_deleted = true;
     row->must_live = false;
     row->deleted_by |= 1u << machine->index;
-    if (row->is_shared || machine->is_migrated) {
+    if (row->is_shared || machine->is_migrated || machine->is_holding) {
         row->is_unsure = true;
         row->is_suppressed = true;
         return;
@@ -198,6 +198,7 @@ void sim_ledger_deleted(struct sim_machine *machine, int row_index)
     (void)add_pending(machine, row_index);
     if (count_uncaptured_deletes(machine) > HOLD_BOUND) {
         doubt_uncaptured_deletes(machine);
+        machine->is_holding = true;
     }
 }
 
@@ -206,12 +207,33 @@ void sim_ledger_mass_deleted(struct sim_machine *machine, const int *rows, size_
     struct sim_ledger *ledger = machine->world->ledger;
 
     doubt_uncaptured_deletes(machine);
+    machine->is_holding = true;
+    machine->is_mass_fresh = true;
     for (size_t i = 0; i < count; i++) {
         struct sim_row *row = &ledger->rows[rows[i]];
 
+        if (machine->is_migrated) {
+            row->cleaned_by |= 1u << machine->index;
+            continue;
+        }
         row->guarded_by |= 1u << machine->index;
         row->is_suppressed = row->is_suppressed || machine->known[rows[i]] == 0;
     }
+}
+
+void sim_ledger_migrated(struct sim_machine *machine)
+{
+    struct sim_ledger *ledger = machine->world->ledger;
+    unsigned bit = 1u << machine->index;
+
+    doubt_uncaptured_deletes(machine);
+    for (size_t i = 0; machine->is_mass_fresh && i < ledger->row_count; i++) {
+        struct sim_row *row = &ledger->rows[i];
+
+        row->cleaned_by |= row->guarded_by & bit;
+        row->guarded_by &= ~bit;
+    }
+    machine->is_migrated = true;
 }
 
 void sim_ledger_changed(struct sim_machine *machine, int row, const char *old_value)
@@ -253,6 +275,7 @@ void sim_ledger_forget(struct sim_machine *machine, enum sim_loss loss)
         }
     }
     memset(machine->known, 0, sizeof machine->known);
+    machine->is_holding = false;
 }
 
 static void raise_counts(sim_counts counts, const sim_counts by)
@@ -279,6 +302,7 @@ void sim_ledger_captured(struct sim_machine *machine)
     raise_counts(machine->seen, machine->known);
     machine->is_restored = false;
     machine->is_migrated = false;
+    machine->is_mass_fresh = false;
 }
 
 void sim_ledger_sent(struct sim_machine *machine)

@@ -190,6 +190,8 @@ static bool decide_holds(struct sim_world *world)
         for (size_t k = 0; k < ledger->row_count; k++) {
             struct sim_row *row = &ledger->rows[k];
 
+            row->is_suppressed = row->is_suppressed || (row->cleaned_by >> i & 1u) != 0;
+            row->is_unsure = row->is_unsure || (row->cleaned_by >> i & 1u) != 0;
             if ((row->guarded_by >> i & 1u) == 0) {
                 continue;
             }
@@ -230,6 +232,11 @@ void sim_run(const struct sim_script *script, FILE *log, bool logs_steps,
     if (world->error_count == 0 && decide_holds(world)) {
         settle(world, 4);
         judge(world);
+    }
+    for (size_t i = 0; log != NULL && i < world->machine_count; i++) {
+        if (!world->machines[i]->is_gone) {
+            sim_db_dump(world->machines[i], log);
+        }
     }
     memset(verdict, 0, sizeof *verdict);
     verdict->error_count = world->error_count;

@@ -77,6 +77,33 @@ static bool may_have_damage(const struct sim_world *world)
            SIM_HAS(kinds, CLONE);
 }
 
+/* A round of settling in which nothing happens is not worth a line. */
+static bool is_silent(const struct sim_machine *machine, int64_t rows,
+                      const struct mb_error *problem)
+{
+    return machine->world->is_quiet && rows == 0 && problem->code == MB_OK;
+}
+
+static void log_pull(struct sim_machine *machine, const struct mb_pull_report *report)
+{
+    int64_t rows =
+        report->rows_inserted + report->rows_updated + report->rows_deleted + report->rows_parked;
+    bool is_warned = report->warning.code != MB_OK;
+
+    if (!is_silent(machine, rows, &report->warning)) {
+        sim_log(machine->world,
+                "      %s pull: +%lld ~%lld -%lld parked %lld conflicts %lld held %lld%s%s",
+                machine->name, (long long)report->rows_inserted, (long long)report->rows_updated,
+                (long long)report->rows_deleted, (long long)report->rows_parked,
+                (long long)report->conflicts, (long long)report->deletes_held,
+                is_warned ? " warning: " : "", is_warned ? report->warning.message : "");
+    }
+    if (is_warned && machine->fault_count == 0 && !may_have_damage(machine->world)) {
+        sim_bad(machine->world, "pull warns without a cause at %s: %s", machine->name,
+                report->warning.message);
+    }
+}
+
 static void pull(struct sim_machine *machine, struct mb_engine *engine,
                  const struct sim_sync_request *request)
 {
@@ -89,17 +116,7 @@ static void pull(struct sim_machine *machine, struct mb_engine *engine,
         check_failure(machine, "pull", &err);
         return;
     }
-    sim_log(
-        machine->world, "      %s pull: +%lld ~%lld -%lld parked %lld conflicts %lld held %lld%s%s",
-        machine->name, (long long)report.rows_inserted, (long long)report.rows_updated,
-        (long long)report.rows_deleted, (long long)report.rows_parked, (long long)report.conflicts,
-        (long long)report.deletes_held, report.warning.code == MB_OK ? "" : " warning: ",
-        report.warning.code == MB_OK ? "" : report.warning.message);
-    if (report.warning.code != MB_OK && machine->fault_count == 0 &&
-        !may_have_damage(machine->world)) {
-        sim_bad(machine->world, "pull warns without a cause at %s: %s", machine->name,
-                report.warning.message);
-    }
+    log_pull(machine, &report);
     end_operation(machine, false);
 }
 
@@ -118,9 +135,11 @@ static void push(struct sim_machine *machine, struct mb_engine *engine,
         return;
     }
     is_sent = report.outcome == MB_OUTCOME_DONE || report.outcome == MB_OUTCOME_NOTHING;
-    sim_log(machine->world, "      %s push: %s, sent %lld (%lld deletes), held %lld", machine->name,
-            mb_engine_outcome_name(report.outcome), (long long)report.rows_sent,
-            (long long)report.deletes_sent, (long long)report.deletes_held);
+    if (!is_silent(machine, report.rows_sent, &report.reason)) {
+        sim_log(machine->world, "      %s push: %s, sent %lld (%lld deletes), held %lld",
+                machine->name, mb_engine_outcome_name(report.outcome), (long long)report.rows_sent,
+                (long long)report.deletes_sent, (long long)report.deletes_held);
+    }
     if (!is_sent && machine->fault_count == 0) {
         sim_bad(machine->world, "push is '%s' without a cause at %s: %s",
                 mb_engine_outcome_name(report.outcome), machine->name, report.reason.message);
