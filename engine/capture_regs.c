@@ -191,33 +191,109 @@ static bool differs(const struct mb_live_row *row, const struct mb_regs *local,
     return false;
 }
 
-static int check_row(struct mb_capture *capture, int table, struct mb_stmt *light,
-                     struct mb_error *err)
+/* Captures a row that differs. */
+static int capture_row(struct mb_engine *engine, int table, int64_t rowid, struct mb_error *err)
 {
-    struct mb_engine *engine = capture->engine;
-    struct mb_live_row row;
-    struct mb_state_row known;
-    struct mb_regs local;
+    struct mb_live_row *row = mb_alloc(sizeof(*row));
     struct mb_stmt *stmt = NULL;
-    int found;
-    int rc;
+    struct mb_state_row known;
+    int found = mb_state_row_at(engine->state, table, rowid, &known, err);
+    int rc = found;
 
-    mb_live_read(engine, table, light, &row);
-    found = mb_state_row_at(engine->state, table, row.rowid, &known, err);
-    if (found != 1) {
-        return found;
+    if (found == 1) {
+        rc = mb_live_find(engine, table, rowid, row, &stmt, err);
+        rc = rc == 1 ? mb_capture_regs_row(engine, row, &known, err) : rc;
+        mb_regs_release(&known.regs);
     }
-    rc = mb_live_regs(engine, &row, &local, err);
-    if (rc == 0 && differs(&row, &local, &known)) {
-        struct mb_live_row *full = mb_alloc(sizeof(*full));
-        found = mb_live_find(engine, table, row.rowid, full, &stmt, err);
-        rc = found == 1 ? mb_capture_regs_row(engine, full, &known, err) : -1;
-        mb_db_reset(stmt);
-        free(full);
+    mb_db_reset(stmt);
+    free(row);
+    return rc;
+}
+
+/* The database's rows and the state's, side by side by rowid. */
+struct pairing {
+    struct mb_engine *engine;
+    int table;
+    struct mb_stmt *live;
+    struct mb_stmt *kept;
+    struct mb_state_row known; /* the state's next row */
+    bool has_known;
+    int64_t *differing; /* rowids; captured when the walk is over */
+    size_t differing_count;
+    int64_t seen;
+    int64_t last;
+};
+
+static int next_known(struct pairing *pairing, struct mb_error *err)
+{
+    int step;
+
+    if (pairing->has_known) {
+        mb_regs_release(&pairing->known.regs);
+    }
+    step = mb_state_rows_next(pairing->kept, &pairing->known, err);
+    pairing->has_known = step == 1;
+    return step < 0 ? -1 : 0;
+}
+
+static int compare_row(struct pairing *pairing, struct mb_live_row *row, struct mb_error *err)
+{
+    struct mb_regs local;
+
+    mb_live_read(pairing->engine, pairing->table, pairing->live, row);
+    while (pairing->has_known && pairing->known.local < row->rowid) {
+        if (next_known(pairing, err) != 0) {
+            return -1;
+        }
+    }
+    if (!pairing->has_known || pairing->known.local != row->rowid) {
+        return 0; /* never synced */
+    }
+    if (mb_live_regs(pairing->engine, row, &local, err) != 0) {
+        return -1;
+    }
+    if (differs(row, &local, &pairing->known)) {
+        pairing->differing = mb_alloc_resize(pairing->differing, pairing->differing_count + 1,
+                                             sizeof(*pairing->differing));
+        pairing->differing[pairing->differing_count++] = row->rowid;
     }
     mb_regs_release(&local);
-    mb_regs_release(&known.regs);
-    return rc;
+    return 0;
+}
+
+/* Walks the rows after `after`, at most `count_max` of them. 0: came to the end; 1: there are more. */
+static int walk(struct pairing *pairing, int64_t after, int64_t count_max, struct mb_error *err)
+{
+    struct mb_live_row *row = mb_alloc(sizeof(*row));
+    int step = -1;
+
+    if (mb_db_prepare(pairing->engine->live,
+                      pairing->engine->schema->tables[pairing->table].sql_light, &pairing->live,
+                      err) != 0 ||
+        mb_state_rows_begin(pairing->engine->state, pairing->table, after, &pairing->kept, err) !=
+            0 ||
+        next_known(pairing, err) != 0) {
+        goto out;
+    }
+    mb_db_bind_int(pairing->live, 1, after);
+    while ((step = mb_db_step(pairing->live, err)) == 1) {
+        if (compare_row(pairing, row, err) != 0) {
+            step = -1;
+            break;
+        }
+        pairing->last = row->rowid;
+        if (++pairing->seen >= count_max) {
+            break;
+        }
+    }
+out:
+    if (pairing->has_known) {
+        mb_regs_release(&pairing->known.regs);
+    }
+    mb_db_reset(pairing->kept);
+    mb_db_finalize(pairing->live);
+    free(row);
+    return step;
 }
 
 /* A large table is swept by a window that moves on with each capture, until every row was seen since
@@ -280,36 +356,33 @@ static void release_sweep(struct sweep *sweep)
 
 int mb_capture_regs_scan(struct mb_capture *capture, int table, struct mb_error *err)
 {
-    struct mb_engine *engine = capture->engine;
     struct sweep sweep = {NULL, NULL, NULL, false, 0, 0};
-    struct mb_stmt *stmt = NULL;
-    int64_t last = 0;
-    int64_t seen = 0;
-    int step = -1;
+    struct pairing pairing;
+    int more = 0;
     int rc = -1;
 
     if (capture->scans[table].is_skipped) {
         return 0;
     }
-    if (begin_sweep(capture, table, &sweep, err) != 0 ||
-        mb_db_prepare(engine->live, engine->schema->tables[table].sql_light, &stmt, err) != 0) {
+    memset(&pairing, 0, sizeof(pairing));
+    pairing.engine = capture->engine;
+    pairing.table = table;
+    if (begin_sweep(capture, table, &sweep, err) != 0) {
         goto out;
     }
-    mb_db_bind_int(stmt, 1, sweep.after);
-    while (!capture->is_first && (step = mb_db_step(stmt, err)) == 1) {
-        last = mb_db_int(stmt, 0);
-        if (check_row(capture, table, stmt, err) != 0) {
+    if (!capture->is_first) { /* a first capture has just read everything */
+        more = walk(&pairing, sweep.after, sweep.is_whole ? INT64_MAX : WINDOW_ROWS, err);
+    }
+    for (size_t i = 0; i < pairing.differing_count && more >= 0; i++) {
+        if (capture_row(capture->engine, table, pairing.differing[i], err) != 0) {
             goto out;
         }
-        if (++seen >= WINDOW_ROWS && !sweep.is_whole) {
-            break;
-        }
     }
-    if (capture->is_first || step >= 0) { /* a first capture has just read everything */
-        rc = end_sweep(capture, &sweep, seen, last, step == 0, err);
+    if (more >= 0) {
+        rc = end_sweep(capture, &sweep, pairing.seen, pairing.last, more == 0, err);
     }
 out:
-    mb_db_finalize(stmt);
+    free(pairing.differing);
     release_sweep(&sweep);
     return rc;
 }

@@ -26,15 +26,47 @@ int mb_journal_begin(struct mb_engine *engine, const char *what, struct mb_error
     return mb_db_run(stmt, err);
 }
 
+/* What recovery needs of a new row: its identity is found by its creation time and its id; payload and long texts stay in the
+ * store. */
+static void slim(const struct mb_record *record, struct mb_record *slim_out,
+                 struct mb_column *created_out, struct mb_register *registers)
+{
+    int table = mb_profile_find(record->table);
+    const struct mb_profile_table *profile = &mb_profile_tables[table < 0 ? 0 : table];
+    const struct mb_column *created = mb_record_column(record, profile->created_column);
+
+    *slim_out = *record;
+    if (record->kind != MB_RECORD_ROW || table < 0 || record->register_count > MB_LIMIT_COLUMNS) {
+        return;
+    }
+    slim_out->columns = created_out;
+    slim_out->column_count = created == NULL ? 0 : 1;
+    if (created != NULL) {
+        *created_out = *created;
+    }
+    slim_out->registers = registers;
+    slim_out->register_count = 0;
+    for (size_t i = 0; i < record->register_count; i++) {
+        int index = mb_profile_register_find(profile, record->registers[i].name);
+        if (index < 0 || profile->registers[index].rule != MB_RULE_LONGEST) {
+            registers[slim_out->register_count++] = record->registers[i];
+        }
+    }
+}
+
 int mb_journal_add(struct mb_engine *engine, const struct mb_record *record,
                    const struct mb_buf *before, struct mb_error *err)
 {
+    struct mb_register *registers = mb_alloc_zeroed(MB_LIMIT_COLUMNS + 1, sizeof(*registers));
+    struct mb_column created;
+    struct mb_record short_record;
     struct mb_stmt *stmt;
     struct mb_buf line;
     int rc = -1;
 
     mb_buf_init(&line, MB_LIMIT_RECORD_BYTES);
-    if (mb_record_encode(record, &line, err) != 0 ||
+    slim(record, &short_record, &created, registers);
+    if (mb_record_encode(&short_record, &line, err) != 0 ||
         mb_db_query(engine->state->db,
                     "INSERT INTO journal(merge, in_flight, record, before) "
                     "VALUES((SELECT max(id) FROM merge), 1, ?1, ?2)",
@@ -45,6 +77,7 @@ int mb_journal_add(struct mb_engine *engine, const struct mb_record *record,
     mb_db_bind_blob(stmt, 2, before->data, before->size == 0 ? 0 : before->size - 1);
     rc = mb_db_run(stmt, err);
 out:
+    free(registers);
     mb_buf_release(&line);
     return rc;
 }
@@ -157,6 +190,9 @@ static int map_inserted(struct mb_engine *engine, int table, const struct mb_rec
     (void)mb_state_regs_raise(table, &known.regs, &loose);
     for (size_t i = 0; i < MB_PROFILE_REGISTERS_MAX; i++) {
         struct mb_reg *reg = &known.regs.items[i];
+        if (!reg->is_present) {
+            *reg = local.items[i]; /* a long text: the journal does not hold it */
+        }
         if (reg->is_present && local.items[i].is_present &&
             !mb_regs_same_value(reg, &local.items[i])) {
             reg->is_dirty =

@@ -131,6 +131,29 @@ int mb_state_row_at(struct mb_state *state, int table, int64_t local, struct mb_
     return find(stmt, row_out, err);
 }
 
+int mb_state_rows_begin(struct mb_state *state, int table, int64_t after, struct mb_stmt **stmt_out,
+                        struct mb_error *err)
+{
+    if (mb_db_query(state->db, ROW_COLUMNS "WHERE tbl = ?1 AND local > ?2 ORDER BY local", stmt_out,
+                    err) != 0) {
+        return -1;
+    }
+    mb_db_bind_int(*stmt_out, 1, table);
+    mb_db_bind_int(*stmt_out, 2, after);
+    return 0;
+}
+
+int mb_state_rows_next(struct mb_stmt *stmt, struct mb_state_row *row_out, struct mb_error *err)
+{
+    int step = mb_db_step(stmt, err);
+
+    if (step == 1 && read_row(stmt, row_out, err) != 0) {
+        mb_db_reset(stmt);
+        return -1;
+    }
+    return step;
+}
+
 int mb_state_id_at(struct mb_state *state, int table, int64_t local,
                    uint8_t id_out[static MB_ROW_ID_SIZE], struct mb_error *err)
 {

@@ -64,10 +64,9 @@ static struct mb_value *find(struct columns *list, const char *name)
 static int run(struct mb_engine *engine, const struct mb_buf *sql, const struct columns *list,
                int64_t rowid, struct mb_error *err)
 {
-    struct mb_stmt *stmt = NULL;
-    int rc;
+    struct mb_stmt *stmt;
 
-    if (mb_db_prepare(engine->live, mb_buf_text(sql), &stmt, err) != 0) {
+    if (mb_db_query(engine->live, mb_buf_text(sql), &stmt, err) != 0) {
         return -1;
     }
     for (size_t i = 0; i < list->count; i++) {
@@ -76,9 +75,7 @@ static int run(struct mb_engine *engine, const struct mb_buf *sql, const struct 
     if (rowid != 0) {
         mb_db_bind_int(stmt, (int)list->count + 1, rowid);
     }
-    rc = mb_db_run(stmt, err);
-    mb_db_finalize(stmt);
-    return rc;
+    return mb_db_run(stmt, err);
 }
 
 static int insert(struct mb_engine *engine, const char *table, const struct columns *list,
@@ -522,23 +519,44 @@ static int undo_savepoint(struct mb_engine *engine, struct mb_error *err)
 }
 
 /* Ends the row's savepoint. A constraint's refusal is no failure: *err then keeps its reason. */
-static int end_savepoint(struct mb_engine *engine, int rc, enum mb_write_result *result_out,
-                         struct mb_error *err)
+static int end_savepoint(struct mb_engine *engine, bool is_set, int rc,
+                         enum mb_write_result *result_out, struct mb_error *err)
 {
     struct mb_error later;
 
     if (rc == 0) {
-        return keep_savepoint(engine, err);
+        return is_set ? keep_savepoint(engine, err) : 0;
     }
     if (!mb_db_failed_constraint(engine->live) || err->code != MB_ERR_FAILED) {
         return -1;
     }
     *result_out = MB_WRITE_REFUSED;
-    if (undo_savepoint(engine, &later) != 0) {
+    if (is_set && undo_savepoint(engine, &later) != 0) {
         *err = later;
         return -1;
     }
     return 0;
+}
+
+/* Will the insert be one statement, which takes itself back when it is refused? Savepoints make FTS5 write out what it
+ * holds, so they are only set where a stub may have to be made or renamed. */
+static bool is_one_statement(struct mb_engine *engine, const struct mb_record *record,
+                             const struct mb_state_row *known)
+{
+    const struct mb_schema_table *table = &engine->schema->tables[known->table];
+    const uint8_t *parent_id = reference(known, "session");
+    const struct mb_session *parent;
+
+    if (known->table == MB_TABLE_SESSIONS) {
+        return record->orphan != NULL && mb_sessions_by_id(engine->sessions, known->id) == NULL &&
+               mb_sessions_by_memory(engine->sessions, record->orphan) == NULL &&
+               engine->schema->has_platform;
+    }
+    if (table->links_by_content) {
+        return false;
+    }
+    parent = parent_id == NULL ? NULL : mb_sessions_by_id(engine->sessions, parent_id);
+    return parent != NULL && parent->memory != NULL;
 }
 
 static bool is_representable(struct mb_engine *engine, const struct mb_record *record, int table,
@@ -580,13 +598,15 @@ int mb_write_insert(struct mb_engine *engine, const struct mb_record *record,
 {
     const struct mb_schema_table *table = &engine->schema->tables[known->table];
     struct columns *list;
+    bool is_set;
     int rc;
 
     *result_out = MB_WRITE_REFUSED;
     if (!is_representable(engine, record, known->table, err)) {
         return 0;
     }
-    if (savepoint(engine, err) != 0) {
+    is_set = !is_one_statement(engine, record, known);
+    if (is_set && savepoint(engine, err) != 0) {
         return -1;
     }
     *result_out = MB_WRITE_DONE;
@@ -595,7 +615,7 @@ int mb_write_insert(struct mb_engine *engine, const struct mb_record *record,
     rc = known->table == MB_TABLE_SESSIONS ? insert_session(engine, record, known, list, err)
                                            : insert_child(engine, record, known, table, list, err);
     free(list);
-    if (end_savepoint(engine, rc, result_out, err) != 0) {
+    if (end_savepoint(engine, is_set, rc, result_out, err) != 0) {
         return -1;
     }
     if (*result_out == MB_WRITE_REFUSED) {
@@ -710,7 +730,7 @@ int mb_write_registers(struct mb_engine *engine, struct mb_state_row *known, con
         *result_out = MB_WRITE_DONE;
         rc = update(engine, row->schema->profile->name, known->local, list, err);
     }
-    rc = end_savepoint(engine, rc, result_out, err);
+    rc = end_savepoint(engine, true, rc, result_out, err);
     if (rc == 0 && *result_out == MB_WRITE_REFUSED) {
         mark_refused(row, &local, known);
     }
