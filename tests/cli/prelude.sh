@@ -52,3 +52,52 @@ pty() {
 interrupt() {
     python3 "$MB_TOOL" interrupt "$@"
 }
+
+# interrupt_at MS COMMAND...: Ctrl-C after so many milliseconds.
+interrupt_at() {
+    python3 "$MB_TOOL" interrupt_at "$@"
+}
+
+# locked FILE COMMAND...: while another program is writing to that database.
+locked() {
+    python3 "$MB_TOOL" locked "$@"
+}
+
+# nobody COMMAND...: without root's rights; belongs_to_nobody gives the scratch home away first.
+nobody() {
+    python3 "$MB_TOOL" nobody "$@"
+}
+
+belongs_to_nobody() {
+    [ "$(id -u)" -ne 0 ] || chown -R 65534 "$HOME" "$TMPDIR"
+}
+
+# limited BYTES COMMAND...: no file can grow beyond that.
+limited() {
+    python3 "$MB_TOOL" limited "$@"
+}
+
+# small_disk KIB FOLDER COMMAND...: the folder lies on a drive with so much left.
+small_disk() {
+    python3 "$MB_TOOL" small_disk "$@"
+}
+
+# spoil FILE: a drive that writes rubbish into the middle.
+spoil() {
+    python3 "$MB_TOOL" spoil "$1"
+}
+
+# grow MIB [FILE]: claude-mem has been here for long.
+grow() {
+    python3 "$MB_TOOL" grow "${2:-$MB_DB}" "$1"
+}
+
+# hostile KIND: somebody puts that into the store by hand, under an id before all others and one behind them.
+# hostile remove: takes it away. hostile kinds: those that must be refused.
+hostile() {
+    case $1 in
+    kinds) python3 "$(dirname "$MB_TOOL")/hostile.py" kinds ;;
+    remove) rm -rf "$HOME"/store/projects/*/*/0000000000000001 "$HOME"/store/projects/*/*/fffffffffffffffe ;;
+    *) python3 "$(dirname "$MB_TOOL")/hostile.py" "$HOME/store" "$1" 0000000000000001 fffffffffffffffe ;;
+    esac
+}

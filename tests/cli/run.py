@@ -11,7 +11,7 @@ Lines of a case:
   ! ...     the same for stderr
   ? N       the exit status that is wanted (0 if not said)
   { P=V     stdout is one JSON object, and the value at path P is the JSON value V (or "*": anything but absent)
-  ~ NAMES   these are byte for byte as before the command: db store state config home
+  ~ NAMES   these are byte for byte as before the command: db store state config home, rest (home but the state)
   / ...     the command's output holds this text nowhere
 
 Each case has a scratch HOME of its own, and no claude-mem, settings or store but what it makes. Without any ">" or
@@ -26,7 +26,7 @@ import subprocess
 import sys
 import tempfile
 
-TIMEOUT_S = 60
+TIMEOUT_S = 150
 
 
 class Step:
@@ -90,15 +90,15 @@ def matches(patterns, lines):
     return fnmatch.fnmatchcase(lines[0], escape(patterns[0])) and matches(patterns[1:], lines[1:])
 
 
-def digest_of(path):
-    """Every name, kind and byte below path."""
+def digest_of(path, without=None):
+    """Every name, kind and byte below path, but for one folder."""
     digest = hashlib.sha256()
     if os.path.isfile(path):
         with open(path, "rb") as file:
             digest.update(file.read())
         return digest.hexdigest()
     for folder, folders, files in os.walk(path):
-        folders.sort()
+        folders[:] = sorted(name for name in folders if os.path.join(folder, name) != without)
         for name in sorted(files):
             whole = os.path.join(folder, name)
             digest.update(os.path.relpath(whole, path).encode() + b"\0")
@@ -142,7 +142,9 @@ class Machine:
                 self.environment[name] = value
 
     def digests(self):
-        return {name: digest_of(path) for name, path in self.places.items()}
+        digests = {name: digest_of(path) for name, path in self.places.items()}
+        digests["rest"] = digest_of(self.home, self.places["state"])
+        return digests
 
     def run(self, command):
         return subprocess.run(["/bin/sh", "-c", self.prelude + command], cwd=self.home, env=self.environment,
@@ -211,6 +213,7 @@ def main():
     program, fixtures, case = (os.path.abspath(word) for word in sys.argv[2 if show else 1:])
     failures = 0
     with tempfile.TemporaryDirectory(prefix="membridge-cli-") as scratch:
+        os.chmod(scratch, 0o711)  # for those who are nobody
         machine = Machine(scratch, program, fixtures)
         for step in read_case(case):
             before = machine.digests()
