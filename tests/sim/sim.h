@@ -194,7 +194,7 @@ int sim_ledger_made(struct sim_machine *machine, enum sim_table table, const cha
                     int64_t epoch, int session);
 void sim_ledger_deleted(struct sim_machine *machine, int row);
 void sim_ledger_mass_deleted(struct sim_machine *machine, const int *rows, size_t count);
-/* The schema moved on: what was deleted and not captured looks like a clean-up. */
+/* The schema moved on: what is gone and not published looks like a clean-up. */
 void sim_ledger_migrated(struct sim_machine *machine);
 void sim_ledger_changed(struct sim_machine *machine, int row, const char *old_value);
 void sim_ledger_captured(struct sim_machine *machine); /* the operation under way ended well */
@@ -251,13 +251,12 @@ struct sim_machine {
     bool is_wal;
     bool has_worker; /* keeps its connection open, as a running claude-mem does */
     bool is_gone;
-    bool is_restored;   /* in place, and not captured since: deletes there are a known limit */
-    bool is_migrated;   /* its schema moved on, not captured yet: deletes look like a clean-up */
-    bool is_holding;    /* deleted more than may go at once: later deletes join the hold */
-    bool is_mass_fresh; /* ... and that was not captured yet */
-    sqlite3 *db;        /* claude-mem's connection, opened when needed */
-    int64_t skew_ms;    /* added to the world's clock */
-    int64_t fixed_ms;   /* instead of the world's start, for clocks in 1970 and 2035; 0: none */
+    bool is_restored; /* in place, and not captured since: deletes there are a known limit */
+    bool is_migrated; /* its schema moved on, not captured yet: deletes look like a clean-up */
+    bool is_holding;  /* deleted more than may go at once: later deletes join the hold */
+    sqlite3 *db;      /* claude-mem's connection, opened when needed */
+    int64_t skew_ms;  /* added to the world's clock */
+    int64_t fixed_ms; /* instead of the world's start, for clocks in 1970 and 2035; 0: none */
     struct mb_env env;
     struct sim_random engine_random;
     struct mb_store *fault; /* inside `store` */

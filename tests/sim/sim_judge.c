@@ -402,9 +402,14 @@ static bool may_compare_sessions(const struct court *court, const struct sim_row
                                  const struct view *a, const struct view *b)
 {
     bool is_any_old = a->machine->version != SIM_13_25_3 || b->machine->version != SIM_13_25_3;
-    bool is_dead = row->session >= 0 && court->world->ledger->rows[row->session].is_deleted;
+    const struct sim_row *session =
+        row->session < 0 ? NULL : &court->world->ledger->rows[row->session];
+    bool is_dead = session != NULL && session->is_deleted;
+    /* Its delete is held, or was a clean-up, on one of them. */
+    bool is_doubtful = session != NULL &&
+                       (session->is_suppressed || (session->guarded_by | session->cleaned_by) != 0);
 
-    return row->table != SIM_SESSION && row->made == 1 &&
+    return row->table != SIM_SESSION && row->made == 1 && !is_doubtful &&
            !(is_any_old && (row->table == SIM_PROMPT || is_dead));
 }
 

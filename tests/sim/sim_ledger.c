@@ -208,7 +208,6 @@ void sim_ledger_mass_deleted(struct sim_machine *machine, const int *rows, size_
 
     doubt_uncaptured_deletes(machine);
     machine->is_holding = true;
-    machine->is_mass_fresh = true;
     for (size_t i = 0; i < count; i++) {
         struct sim_row *row = &ledger->rows[rows[i]];
 
@@ -227,7 +226,7 @@ void sim_ledger_migrated(struct sim_machine *machine)
     unsigned bit = 1u << machine->index;
 
     doubt_uncaptured_deletes(machine);
-    for (size_t i = 0; machine->is_mass_fresh && i < ledger->row_count; i++) {
+    for (size_t i = 0; i < ledger->row_count; i++) {
         struct sim_row *row = &ledger->rows[i];
 
         row->cleaned_by |= row->guarded_by & bit;
@@ -302,7 +301,6 @@ void sim_ledger_captured(struct sim_machine *machine)
     raise_counts(machine->seen, machine->known);
     machine->is_restored = false;
     machine->is_migrated = false;
-    machine->is_mass_fresh = false;
 }
 
 void sim_ledger_sent(struct sim_machine *machine)
