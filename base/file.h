@@ -43,8 +43,8 @@ MB_MUST_USE int mb_file_remove_tree(const char *path, struct mb_error *err);
 /* Renames within a folder, over an older file, and syncs the folder. */
 MB_MUST_USE int mb_file_rename(const char *from, const char *to, struct mb_error *err);
 
-/* Calls on_name for each name in the folder but "." and "..", in no order. A missing folder has none.
- * -1 from on_name ends it. */
+/* Calls on_name for each name in the folder but "." and "..", in no order. A missing folder has
+ * none. -1 from on_name ends it. */
 typedef int (*mb_file_name_fn)(void *context, const char *name, struct mb_error *err);
 MB_MUST_USE int mb_file_list(const char *folder, mb_file_name_fn on_name, void *context,
                              struct mb_error *err);

@@ -167,7 +167,8 @@ out:
 
 /* ---- rows and registers ---- */
 
-/* Where the record's text is not the known one (longer, seen by its hash alone), the row waits for that. */
+/* Where the record's text is not the known one (longer, seen by its hash alone), the row waits for
+ * that. */
 static void await_texts(const struct mb_record *record, struct mb_state_row *known)
 {
     struct mb_regs sent;
@@ -294,7 +295,8 @@ static bool has_awaited_text(const struct mb_state_row *known)
     return false;
 }
 
-/* The state keeps only hashes of long texts: one that comes before its row is here waits with the loose registers. */
+/* The state keeps only hashes of long texts: one that comes before its row is here waits with the
+ * loose registers. */
 static int keep_texts(struct mb_engine *engine, const struct mb_state_row *known,
                       const struct mb_regs *regs, struct mb_error *err)
 {

@@ -270,7 +270,8 @@ int mb_attach_make_stub(struct mb_engine *engine, const struct mb_session *sessi
                session->content, 0, &by_content, err) != 0) {
         return -1;
     }
-    if (by_content) { /* old schemas: prompts hold on to the content id, so the memory id follows it */
+    /* old schemas: prompts hold on to the content id, so the memory id follows it */
+    if (by_content) {
         name = mb_alloc_text(session->content);
     } else if (session->memory != NULL) {
         name = mb_alloc_text(session->memory);
@@ -307,7 +308,8 @@ static int move_children(struct mb_engine *engine, int64_t stub_rowid, int64_t t
         if (run_two_texts(
                 engine,
                 "UPDATE observations SET memory_session_id = ?1, content_hash = CASE WHEN EXISTS "
-                "(SELECT 1 FROM observations AS o WHERE o.memory_session_id = ?1 AND o.content_hash "
+                "(SELECT 1 FROM observations AS o WHERE o.memory_session_id = ?1 AND "
+                "o.content_hash "
                 "= observations.content_hash) THEN lower(hex(randomblob(8))) ELSE content_hash END "
                 "WHERE memory_session_id = ?2",
                 session->memory, stub->memory, err) != 0 ||

@@ -305,7 +305,8 @@ static int weigh(struct mb_capture *capture, const struct gone_list *list, struc
     }
     fresh = (int64_t)list->count - held;
     /* A person accepts what was shown, or, where nothing was held yet, what was just done. What is
-     * held is not weighed again when the database has grown; new deletes beside it add to the mass. */
+     * held is not weighed again when the database has grown; new deletes beside it add to the
+     * mass. */
     accepts_fresh = accepts_held && held == 0;
     holds_fresh = !accepts_fresh && (accepts_held ? fresh : (int64_t)list->count) > bound;
     for (size_t i = 0; i < list->count; i++) {

@@ -89,7 +89,8 @@ static int compare_register(struct mb_engine *engine, const struct mb_live_row *
     }
     describe(why, sizeof(why), profile, kept, local);
     *kept = *local;
-    if (was_present) { /* else: a column that this claude-mem has got since; its value is as old as the row */
+    /* else: a column that this claude-mem has got since; its value is as old as the row */
+    if (was_present) {
         kept->version = mb_state_next_version(engine->state, &parent);
         kept->parent = parent;
     }
@@ -261,7 +262,8 @@ static int compare_row(struct pairing *pairing, struct mb_live_row *row, struct 
     return 0;
 }
 
-/* Walks the rows after `after`, at most `count_max` of them. 0: came to the end; 1: there are more. */
+/* Walks the rows after `after`, at most `count_max` of them. 0: came to the end; 1: there are
+ * more. */
 static int walk(struct pairing *pairing, int64_t after, int64_t count_max, struct mb_error *err)
 {
     struct mb_live_row *row = mb_alloc(sizeof(*row));
@@ -296,8 +298,8 @@ out:
     return step;
 }
 
-/* A large table is swept by a window that moves on with each capture, until every row was seen since
- * the marks last moved. */
+/* A large table is swept by a window that moves on with each capture, until every row was seen
+ * since the marks last moved. */
 struct sweep {
     char *whole_key; /* when the whole was last looked at */
     char *after_key; /* the rowid that the window has come to */

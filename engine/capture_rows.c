@@ -345,8 +345,8 @@ static int mark_undead(struct mb_engine *engine, const struct mb_live_row *row,
     return mb_db_run(stmt, err);
 }
 
-/* Known values that the row does not hold are written by the next merge. True if one of them is a text that is known
- * by its hash alone: the streams have to be read again for it. */
+/* Known values that the row does not hold are written by the next merge. True if one of them is a
+ * text that is known by its hash alone: the streams have to be read again for it. */
 static bool mark_waiting(struct mb_regs *known, const struct mb_regs *local)
 {
     bool is_text_wanted = false;

@@ -24,7 +24,9 @@ struct mb_stmt;
 
 enum mb_db_mode {
     MB_DB_STATE = 1, /* ours: made if missing, WAL, synchronous FULL */
-    MB_DB_LIVE, /* claude-mem's: never made; foreign keys on, defensive, no checkpoint of ours, busy timeout 5 s */
+    /* claude-mem's: never made; foreign keys on, defensive, no checkpoint of ours, busy timeout
+     * 5 s */
+    MB_DB_LIVE,
     MB_DB_READ, /* either, for reading only */
 };
 

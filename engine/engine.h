@@ -58,7 +58,8 @@ struct mb_engine_config {
     const char *db_path;   /* claude-mem.db */
     const char *state_dir; /* made if missing, mode 0700; holds state.db and the lock */
     const char *
-        store_name; /* for messages, and to notice that another store was named; no secrets; NULL: "" */
+        /* for messages, and to notice that another store was named; no secrets; NULL: "" */
+        store_name;
     const char *backup_dir; /* made when the first backup is; NULL: no backups (tests) */
     struct mb_store *store; /* borrowed; NULL for operations that need none */
     const struct mb_store_counts *store_counts; /* borrowed; of the trace wrapper, or NULL */
@@ -147,7 +148,9 @@ struct mb_pull_report {
     size_t machine_count;
     struct mb_engine_machine machines[MB_ENGINE_MACHINES_MAX];
     struct mb_error
-        warning; /* MB_OK, or what a person should know (a damaged object of one machine: the rest was merged) */
+        /* MB_OK, or what a person should know (a damaged object of one machine: the rest was
+         * merged) */
+        warning;
 };
 /* Captures, reads what is new in the store, merges it. A damaged stream does not keep the others
  * from being merged: it is in `warning`, and tried again by the next pull. Errors as for push;

@@ -26,8 +26,8 @@ int mb_journal_begin(struct mb_engine *engine, const char *what, struct mb_error
     return mb_db_run(stmt, err);
 }
 
-/* What recovery needs of a new row: its identity is found by its creation time and its id; payload and long texts stay in the
- * store. */
+/* What recovery needs of a new row: its identity is found by its creation time and its id; payload
+ * and long texts stay in the store. */
 static void slim(const struct mb_record *record, struct mb_record *slim_out,
                  struct mb_column *created_out, struct mb_register *registers)
 {

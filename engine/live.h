@@ -50,9 +50,9 @@ int64_t mb_live_twin(const struct mb_live_row *row);
 /* The column to show it by; NULL if all are empty. */
 const struct mb_value *mb_live_title(const struct mb_live_row *row);
 
-/* The record of a whole row. Borrows from everything given; mb_live_record_release frees the arrays.
- * `extra`: columns that the database does not have (or NULL). 1 (and an empty record) if the row no
- * longer carries the identity that it had: somebody edited its text by hand. */
+/* The record of a whole row. Borrows from everything given; mb_live_record_release frees the
+ * arrays. `extra`: columns that the database does not have (or NULL). 1 (and an empty record) if
+ * the row no longer carries the identity that it had: somebody edited its text by hand. */
 MB_MUST_USE int mb_live_record(struct mb_engine *engine, const struct mb_live_row *row,
                                const struct mb_state_row *known, const struct mb_record *extra,
                                struct mb_record *record_out, struct mb_error *err);

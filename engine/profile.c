@@ -12,7 +12,8 @@ static const struct mb_profile_identity session_identity[] = {
     { "content_session_id", 0, NULL },
     { NULL, 0, NULL },
 };
-/* started_at is a register because manual sessions are made on every machine, each at its own time. */
+/* started_at is a register because manual sessions are made on every machine, each at its own
+ * time. */
 static const struct mb_profile_register session_registers[] = {
     { "project",            MB_REGISTER_COLUMN, MB_RULE_NEWEST, false },
     { "custom_title",       MB_REGISTER_COLUMN, MB_RULE_NEWEST, false },
@@ -31,7 +32,8 @@ static const char *const session_local[] = {
 };
 static const char *const session_title[] = { "custom_title", "user_prompt", "content_session_id", NULL };
 
-/* Not the session: an orphan has none. Not content_hash: it differs between machines for one row. */
+/* Not the session: an orphan has none. Not content_hash: it differs between machines for one row.
+ * */
 static const struct mb_profile_identity observation_identity[] = {
     { "created_at_epoch", 0, NULL },
     { "type",             0, NULL },

@@ -17,12 +17,14 @@
 /* How a register's two values are merged. */
 enum mb_profile_rule {
     MB_RULE_NEWEST = 1, /* greatest of (not null, version, value) */
-    MB_RULE_LONGEST, /* texts that people cut: the longest wins, a local cut is not undone nor published */
+    /* texts that people cut: the longest wins, a local cut is not undone nor published */
+    MB_RULE_LONGEST,
 };
 
 enum mb_profile_register_kind {
     MB_REGISTER_COLUMN = 1,
-    MB_REGISTER_SESSION, /* the row's session, as row id; its local column is the table's session column */
+    /* the row's session, as row id; its local column is the table's session column */
+    MB_REGISTER_SESSION,
     MB_REGISTER_OBSERVATION, /* the observation that a tool use led to, likewise */
 };
 
@@ -31,7 +33,8 @@ struct mb_profile_register {
     enum mb_profile_register_kind kind;
     enum mb_profile_rule rule;
     bool
-        is_quiet; /* made by the program, differs by nature: losing values are not listed as conflicts */
+        /* made by the program, differs by nature: losing values are not listed as conflicts */
+        is_quiet;
 };
 
 struct mb_profile_identity {

@@ -69,7 +69,8 @@ static int before_first(struct pull *pull, struct mb_error *err)
     return pull->request->no_backup ? 0 : mb_backup_if_due(pull->engine, NULL, err);
 }
 
-/* What is wrong with one stream must not keep the others away: it is told, and tried again by the next pull. */
+/* What is wrong with one stream must not keep the others away: it is told, and tried again by the
+ * next pull. */
 static int read_head(struct pull *pull, const struct mb_stream_key *key, struct mb_error *err)
 {
     struct mb_engine *engine = pull->engine;
@@ -116,7 +117,8 @@ static int read_heads(struct pull *pull, struct mb_error *err)
     if (!pull->is_stale) {
         return 0;
     }
-    /* A head was replaced, or a segment folded, between our looking and our reading: look again, once. */
+    /* A head was replaced, or a segment folded, between our looking and our reading: look again,
+     * once. */
     mb_error_init(&pull->report->warning);
     mb_stream_list_release(&pull->heads);
     if (mb_stream_list_heads(pull->engine, NULL, &pull->heads, err) != 0) {

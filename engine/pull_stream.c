@@ -227,7 +227,8 @@ static int note_stream(struct reading *reading, struct mb_error *err)
 {
     static const char sql[] =
         "INSERT INTO stream(machine, name, head, last, chain, behind, time, missing, covers) "
-        "VALUES(?1, ?2, ?3, ?4, ?5, ?6, ?7, 0, '') ON CONFLICT(machine) DO UPDATE SET name = excluded.name, "
+        "VALUES(?1, ?2, ?3, ?4, ?5, ?6, ?7, 0, '') ON CONFLICT(machine) DO UPDATE SET name = "
+        "excluded.name, "
         "head = max(head, excluded.head), last = max(last, excluded.last), "
         "chain = CASE WHEN excluded.last >= stream.last THEN excluded.chain ELSE stream.chain END, "
         "behind = excluded.behind, time = max(time, excluded.time)";
@@ -373,8 +374,8 @@ static void drop_entry(struct reading *reading, size_t index)
     mb_buf_init(&reading->cache[index], MB_LIMIT_SEGMENT_BYTES);
 }
 
-/* First pass over all that is new, before anything of it is applied: every record is checked, and deletes that come from
- * one machine at once are weighed together. */
+/* First pass over all that is new, before anything of it is applied: every record is checked, and
+ * deletes that come from one machine at once are weighed together. */
 static int inspect_all(struct reading *reading, size_t first, struct mb_error *err)
 {
     int64_t bound = 0;
@@ -487,7 +488,8 @@ static int own_covers(struct mb_engine *engine, struct mb_buf *buf, struct mb_er
 {
     static const char sql[] =
         "SELECT machine, last, chain FROM stream WHERE last > 0 AND machine <> ?1 UNION ALL "
-        "SELECT ?1, last, chain FROM (SELECT last, chain FROM entry ORDER BY last DESC LIMIT 1) ORDER BY 1";
+        "SELECT ?1, last, chain FROM (SELECT last, chain FROM entry ORDER BY last DESC LIMIT 1) "
+        "ORDER BY 1";
     struct mb_stmt *stmt;
     int step;
 

@@ -8,8 +8,9 @@
 
 /* Reads and merges what is new under one head, and notes the head as read when all of it was
  * applied. *is_its_fault_out (on -1): the stream is damaged, of a newer version, or gone meanwhile
- * (MB_ERR_CORRUPT, MB_ERR_FORMAT, MB_ERR_NOT_FOUND): other streams can still be merged, and the next
- * pull goes on with this one. Otherwise the error is the store's, the database's or the person's. */
+ * (MB_ERR_CORRUPT, MB_ERR_FORMAT, MB_ERR_NOT_FOUND): other streams can still be merged, and the
+ * next pull goes on with this one. Otherwise the error is the store's, the database's or the
+ * person's. */
 MB_MUST_USE int mb_pull_stream_head(struct mb_engine *engine, const struct mb_stream_key *key,
                                     bool *is_its_fault_out, struct mb_error *err);
 

@@ -49,7 +49,8 @@ static int add_covers(struct mb_engine *engine, struct mb_head *head, struct mb_
 {
     static const char sql[] =
         "SELECT machine, last, chain FROM stream WHERE last > 0 AND machine <> ?1 UNION ALL "
-        "SELECT ?1, last, chain FROM (SELECT last, chain FROM entry UNION ALL SELECT seq, chain FROM sending "
+        "SELECT ?1, last, chain FROM (SELECT last, chain FROM entry UNION ALL SELECT seq, chain "
+        "FROM sending "
         "ORDER BY last DESC LIMIT 1) ORDER BY 1";
     struct mb_stmt *stmt;
     int step;
@@ -202,7 +203,8 @@ int mb_push_head_clean(struct mb_engine *engine, struct mb_error *err)
 
     if (mb_db_query(
             engine->state->db,
-            "SELECT seq, key FROM own_head WHERE seq < (SELECT max(seq) FROM own_head WHERE is_put)",
+            "SELECT seq, key FROM own_head WHERE seq < (SELECT max(seq) FROM own_head WHERE "
+            "is_put)",
             &stmt, err) != 0) {
         return -1;
     }

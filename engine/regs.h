@@ -8,11 +8,11 @@
  * idempotent (order-free).
  *
  *   NEWEST:  (not null, version, value)
- *   LONGEST: (not null, size, digest of the text): texts that people cut; the state keeps no copy of them
+ *   LONGEST: (not null, size, digest of the text): texts that people cut; not kept in the state
  *
  * A register may be dirty: the live database holds another value than the known one, which a merge
- * has still to write. `seen` is a fingerprint of that value: while it stands, it is not taken for a
- * change; once it differs, it is.
+ * has still to write. `seen` is a fingerprint of that value: while it stands, it is not taken for
+ * a change; once it differs, it is.
  */
 
 #include "profile.h"

@@ -156,7 +156,8 @@ static int has_unique(struct mb_db *live, const char *table, const char *columns
 {
     static const char sql[] =
         "SELECT count(*) FROM pragma_index_list(?1) AS i WHERE i.\"unique\" AND NOT i.partial AND "
-        "(SELECT group_concat(name) FROM (SELECT name FROM pragma_index_info(i.name) ORDER BY seqno)) = ?2";
+        "(SELECT group_concat(name) FROM (SELECT name FROM pragma_index_info(i.name) ORDER BY "
+        "seqno)) = ?2";
     struct mb_stmt *stmt;
     int step;
 

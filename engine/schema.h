@@ -27,18 +27,20 @@ struct mb_schema_table {
         *columns; /* all but "id", as SELECTed: column i of the table is column i + 1 of a row */
     size_t column_count;
     int memory_column; /* index of memory_session_id, or -1 */
-    int link_column; /* index of the column that names the session (memory_session_id or session_db_id), or -1 */
+    /* index of the column that names the session (memory_session_id or session_db_id), or -1 */
+    int link_column;
     int content_column; /* index of content_session_id, or -1 */
-    int hash_column; /* index of content_hash where (memory_session_id, content_hash) is unique, or -1 */
+    /* index of content_hash where (memory_session_id, content_hash) is unique, or -1 */
+    int hash_column;
     int observation_column; /* index of observation_id (tool_uses), or -1 */
     bool links_by_content;  /* prompts of old schemas: the foreign key is on content_session_id */
     bool has_fts;           /* its full-text twin is there and follows by known triggers */
     char *sql_row;          /* SELECT id, <columns> FROM <table> WHERE id = ?1 */
     char *sql_scan;         /* SELECT id, <columns> FROM <table> WHERE id > ?1 ORDER BY id */
     char *sql_ids;          /* SELECT id FROM <table> */
-    char *
-        sql_light; /* as sql_scan, but only what registers need: payload is NULL, of a LONGEST register 1 or 0: is it
-                        there */
+    /* As sql_scan, with only what registers need: payload is NULL, a LONGEST register 1 or 0 (is it
+     * there?). */
+    char *sql_light;
 };
 
 struct mb_schema {
@@ -46,7 +48,8 @@ struct mb_schema {
     bool content_is_unique; /* sdk_sessions.content_session_id alone is UNIQUE: old schemas */
     bool has_platform;
     uint64_t
-        shape; /* of the synced tables and their columns: what could not be held before may be now */
+        /* of the synced tables and their columns: what could not be held before may be now */
+        shape;
     uint64_t fingerprint; /* of schema_versions: claude-mem has upgraded itself when it changes */
     char *
         foreign_trigger; /* NULL, or a sentence about a trigger or view that our writes would run */

@@ -129,10 +129,12 @@ static int is_reachable(struct mb_db *live, const char *table, bool *reachable_o
                         struct mb_error *err)
 {
     static const char sql[] =
-        "WITH RECURSIVE reach(name) AS (VALUES('sdk_sessions'),('observations'),('session_summaries'),"
+        "WITH RECURSIVE reach(name) AS "
+        "(VALUES('sdk_sessions'),('observations'),('session_summaries'),"
         "('user_prompts'),('tool_uses') UNION SELECT m.name FROM reach JOIN sqlite_master AS m ON "
         "m.type = 'table' AND EXISTS (SELECT 1 FROM pragma_foreign_key_list(m.name) AS f WHERE "
-        "lower(f.\"table\") = lower(reach.name))) SELECT count(*) FROM reach WHERE lower(name) = lower(?1)";
+        "lower(f.\"table\") = lower(reach.name))) SELECT count(*) FROM reach WHERE lower(name) "
+        "= lower(?1)";
     struct mb_stmt *stmt;
     int step;
 

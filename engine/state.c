@@ -19,7 +19,8 @@ static const char schema[] =
     /* facts by name: machine id, logical clock, digest, the database's marks, last results */
     "CREATE TABLE meta(key TEXT PRIMARY KEY, value) WITHOUT ROWID;"
     /* rows known alive; local: rowid in the live database, NULL while it is not there */
-    "CREATE TABLE row(id BLOB PRIMARY KEY, tbl INTEGER NOT NULL, local INTEGER, created INTEGER NOT NULL,"
+    "CREATE TABLE row(id BLOB PRIMARY KEY, tbl INTEGER NOT NULL, local INTEGER, created INTEGER "
+    "NOT NULL,"
     " born_hlc INTEGER NOT NULL, born_machine BLOB NOT NULL, suppressed INTEGER NOT NULL,"
     " twin INTEGER NOT NULL, regs BLOB NOT NULL) WITHOUT ROWID;"
     "CREATE UNIQUE INDEX row_local ON row(tbl, local) WHERE local IS NOT NULL;"
@@ -32,9 +33,11 @@ static const char schema[] =
     "CREATE TABLE undead(tbl INTEGER NOT NULL, local INTEGER NOT NULL, id BLOB NOT NULL,"
     " PRIMARY KEY(tbl, local)) WITHOUT ROWID;"
     /* registers without their row: it has not come yet, or is a session that died */
-    "CREATE TABLE loose(id BLOB PRIMARY KEY, tbl INTEGER NOT NULL, regs BLOB NOT NULL) WITHOUT ROWID;"
+    "CREATE TABLE loose(id BLOB PRIMARY KEY, tbl INTEGER NOT NULL, regs BLOB NOT NULL) WITHOUT "
+    "ROWID;"
     /* whole records that this claude-mem cannot hold, and columns it does not have */
-    "CREATE TABLE shelf(id BLOB NOT NULL, record BLOB NOT NULL, tbl TEXT NOT NULL, why TEXT NOT NULL,"
+    "CREATE TABLE shelf(id BLOB NOT NULL, record BLOB NOT NULL, tbl TEXT NOT NULL, why TEXT NOT "
+    "NULL,"
     " PRIMARY KEY(id, record)) WITHOUT ROWID;"
     "CREATE TABLE extra(id BLOB PRIMARY KEY, record BLOB NOT NULL) WITHOUT ROWID;"
     /* session rows of ours that stand for a session which is not here */
@@ -43,7 +46,8 @@ static const char schema[] =
     "CREATE TABLE held_out(id BLOB PRIMARY KEY) WITHOUT ROWID;"
     "CREATE TABLE held_in(id BLOB PRIMARY KEY, record BLOB NOT NULL) WITHOUT ROWID;"
     /* outbox: blocks of records (zstd frames); segments cut from them, being sent */
-    "CREATE TABLE out(id INTEGER PRIMARY KEY AUTOINCREMENT, records INTEGER NOT NULL, raw INTEGER NOT NULL,"
+    "CREATE TABLE out(id INTEGER PRIMARY KEY AUTOINCREMENT, records INTEGER NOT NULL, raw "
+    "INTEGER NOT NULL,"
     " deletes INTEGER NOT NULL, body BLOB NOT NULL);"
     "CREATE TABLE sending(seq INTEGER PRIMARY KEY, name TEXT NOT NULL, chain BLOB NOT NULL,"
     " records INTEGER NOT NULL, raw INTEGER NOT NULL, deletes INTEGER NOT NULL,"
@@ -63,13 +67,15 @@ static const char schema[] =
     "CREATE TABLE stream(machine BLOB PRIMARY KEY, name TEXT NOT NULL, head INTEGER NOT NULL,"
     " last INTEGER NOT NULL, chain BLOB NOT NULL, behind INTEGER NOT NULL, time INTEGER NOT NULL,"
     " missing INTEGER NOT NULL, digest BLOB, covers TEXT NOT NULL) WITHOUT ROWID;"
-    "CREATE TABLE conflict(id INTEGER PRIMARY KEY AUTOINCREMENT, row BLOB NOT NULL, tbl TEXT NOT NULL,"
+    "CREATE TABLE conflict(id INTEGER PRIMARY KEY AUTOINCREMENT, row BLOB NOT NULL, tbl TEXT "
+    "NOT NULL,"
     " title TEXT NOT NULL, col TEXT NOT NULL, kept TEXT NOT NULL, other NOT NULL,"
     " hlc INTEGER NOT NULL, machine BLOB NOT NULL, time INTEGER NOT NULL,"
     " UNIQUE(row, col, hlc, machine, other));"
     /* merges: journal.h says how they are read; in_flight while the live database may or may not
      * have it */
-    "CREATE TABLE merge(id INTEGER PRIMARY KEY AUTOINCREMENT, time INTEGER NOT NULL, what TEXT NOT NULL);"
+    "CREATE TABLE merge(id INTEGER PRIMARY KEY AUTOINCREMENT, time INTEGER NOT NULL, what TEXT "
+    "NOT NULL);"
     "CREATE TABLE journal(id INTEGER PRIMARY KEY AUTOINCREMENT, merge INTEGER NOT NULL,"
     " in_flight INTEGER NOT NULL, local INTEGER, record BLOB NOT NULL, before BLOB NOT NULL);"
     "CREATE INDEX journal_flight ON journal(in_flight) WHERE in_flight;";

@@ -69,8 +69,8 @@ MB_MUST_USE int mb_state_row_find(struct mb_state *state, const uint8_t id[stati
                                   struct mb_state_row *row_out, struct mb_error *err);
 MB_MUST_USE int mb_state_row_at(struct mb_state *state, int table, int64_t local,
                                 struct mb_state_row *row_out, struct mb_error *err);
-/* Rows of a table by local rowid, after one, ascending: begin, then next (1, 0, -1) until it is not 1, or
- * mb_db_reset. The state's rows must not be written meanwhile. */
+/* Rows of a table by local rowid, after one, ascending: begin, then next (1, 0, -1) until it is
+ * not 1, or mb_db_reset. The state's rows must not be written meanwhile. */
 MB_MUST_USE int mb_state_rows_begin(struct mb_state *state, int table, int64_t after,
                                     struct mb_stmt **stmt_out, struct mb_error *err);
 MB_MUST_USE int mb_state_rows_next(struct mb_stmt *stmt, struct mb_state_row *row_out,

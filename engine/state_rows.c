@@ -227,11 +227,11 @@ int mb_state_row_put(struct mb_state *state, const struct mb_state_row *row, str
     mb_buf_init(&regs, MB_LIMIT_RECORD_BYTES);
     if (forget_contribution(state, row->id, err) != 0 ||
         mb_regs_encode(&row->regs, false, &regs, err) != 0 ||
-        mb_db_query(
-            state->db,
-            "INSERT OR REPLACE INTO row(id, tbl, local, created, born_hlc, born_machine, suppressed,"
-            " twin, regs) VALUES(?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)",
-            &stmt, err) != 0) {
+        mb_db_query(state->db,
+                    "INSERT OR REPLACE INTO row(id, tbl, local, created, born_hlc, born_machine, "
+                    "suppressed,"
+                    " twin, regs) VALUES(?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)",
+                    &stmt, err) != 0) {
         goto out;
     }
     mb_db_bind_blob(stmt, 1, row->id, MB_ROW_ID_SIZE);

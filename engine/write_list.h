@@ -1,0 +1,44 @@
+/* SPDX-License-Identifier: MIT */
+#ifndef MB_WRITE_LIST_H
+#define MB_WRITE_LIST_H
+
+/* A list of columns and values, and the INSERT or UPDATE that it becomes. Values and names are
+ * borrowed. */
+
+#include "core.h"
+#include "limits.h"
+
+#define MB_WRITE_LIST_MAX (MB_LIMIT_COLUMNS + 8)
+
+struct mb_write_list {
+    const char *names[MB_WRITE_LIST_MAX];
+    struct mb_value values[MB_WRITE_LIST_MAX];
+    size_t count;
+    char hash[2 * MB_DIGEST_SIZE + 1]; /* content_hash, where the list has one */
+};
+
+void mb_write_list_add(struct mb_write_list *list, const char *name, const struct mb_value *value);
+void mb_write_list_text(struct mb_write_list *list, const char *name,
+                        const char *text); /* NULL: NULL */
+void mb_write_list_int(struct mb_write_list *list, const char *name, int64_t number);
+/* The value of a column in the list, or NULL. */
+struct mb_value *mb_write_list_find(struct mb_write_list *list, const char *name);
+
+/* Run the statement in the caller's transaction. An empty update does nothing. */
+MB_MUST_USE int mb_write_list_insert(struct mb_engine *engine, const char *table,
+                                     const struct mb_write_list *list, struct mb_error *err);
+MB_MUST_USE int mb_write_list_update(struct mb_engine *engine, const char *table, int64_t rowid,
+                                     const struct mb_write_list *list, struct mb_error *err);
+
+/* Adds content_hash for an observation under a memory id: claude-mem's own, or a salted one where
+ * a row that is not the same has that. */
+MB_MUST_USE int mb_write_list_hash(struct mb_engine *engine, struct mb_write_list *list,
+                                   const char *memory, const uint8_t id[static MB_ROW_ID_SIZE],
+                                   struct mb_error *err);
+MB_MUST_USE int mb_write_list_hash_is_taken(struct mb_engine *engine, const char *memory,
+                                            const char *hash, bool *taken_out,
+                                            struct mb_error *err);
+/* Sets list->hash; salt may be NULL. */
+void mb_write_list_salted_hash(struct mb_write_list *list, const char *memory, const uint8_t *salt);
+
+#endif
