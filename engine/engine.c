@@ -401,7 +401,10 @@ int mb_engine_init_store(struct mb_engine *engine, struct mb_error *err)
         mb_state_rollback(engine->state);
         return -1;
     }
-    return mb_stream_check_store(engine, true, err);
+    if (engine->config.store == NULL) {
+        return mb_error_set(err, MB_ERR_NOT_SET_UP, "no store is named yet");
+    }
+    return mb_stream_check_store(engine, false, true, err);
 }
 
 void mb_engine_library_versions(struct mb_engine_versions *versions_out)

@@ -358,7 +358,8 @@ static int prepare(struct pull *pull, struct mb_error *err)
 
     if (mb_core_open_live(engine, err) != 0 || mb_merge_capture(engine, false, err) != 0 ||
         mb_schema_check_writable(engine->schema, err) != 0 ||
-        mb_stream_check_store(engine, !engine->is_rehearsal, err) != 0 ||
+        mb_stream_list_heads(engine, NULL, &pull->heads, err) != 0 ||
+        mb_stream_check_store(engine, pull->heads.count > 0, !engine->is_rehearsal, err) != 0 ||
         (pull->request->heal && release_by_heal(engine, err) != 0) ||
         mb_state_get_int(engine->state, "heal", 0, &heal, err) != 0) {
         return -1;
@@ -372,7 +373,7 @@ static int prepare(struct pull *pull, struct mb_error *err)
         mb_state_rollback(engine->state);
         return -1;
     }
-    return mb_stream_list_heads(engine, NULL, &pull->heads, err);
+    return 0;
 }
 
 static int finish(struct pull *pull, struct mb_error *err)

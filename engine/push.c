@@ -115,18 +115,18 @@ static int check_segments(struct mb_engine *engine, bool at_once, struct mb_erro
  * (a clone of ours). */
 static int check_own_head(struct mb_engine *engine, bool *again_out, struct mb_error *err)
 {
-    bool is_foreign = false;
-    bool is_missing = false;
+    struct mb_push_head_look look;
 
     *again_out = false;
-    if (mb_push_head_check(engine, &is_foreign, &is_missing, err) != 0) {
+    if (mb_push_head_check(engine, &look, err) != 0 ||
+        mb_stream_check_store(engine, look.has_any && !look.is_missing, true, err) != 0) {
         return -1;
     }
-    if (is_foreign) {
+    if (look.has_foreign) {
         return become_new(engine, err);
     }
-    *again_out = is_missing;
-    return check_segments(engine, is_missing, err);
+    *again_out = look.is_missing;
+    return check_segments(engine, look.is_missing, err);
 }
 
 /* ---- everything ---- */
@@ -436,8 +436,7 @@ static int send_to_store(struct mb_engine *engine, const struct mb_push_request 
     bool again = false;
     bool full = false;
 
-    if (mb_stream_check_store(engine, true, err) != 0 || check_own_head(engine, &again, err) != 0 ||
-        full_is_due(engine, &full, err) != 0) {
+    if (check_own_head(engine, &again, err) != 0 || full_is_due(engine, &full, err) != 0) {
         return -1;
     }
     /* The lost entries are told in the head that lists what replaces them. */

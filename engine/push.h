@@ -31,9 +31,13 @@ MB_MUST_USE int mb_push_head_prepare(struct mb_engine *engine, struct mb_error *
 MB_MUST_USE int mb_push_head_put(struct mb_engine *engine, bool again, struct mb_error *err);
 /* Removes our older heads from the store. */
 MB_MUST_USE int mb_push_head_clean(struct mb_engine *engine, struct mb_error *err);
-/* Compares the store's heads under our id with ours: *foreign_out: there is one that we did not
- * write; *missing_out: our newest acknowledged one is not there. */
-MB_MUST_USE int mb_push_head_check(struct mb_engine *engine, bool *foreign_out, bool *missing_out,
+/* Compares the store's heads under our id with ours. One request. */
+struct mb_push_head_look {
+    bool has_any;     /* the store shows heads under our id */
+    bool has_foreign; /* one of them is not ours */
+    bool is_missing;  /* our newest acknowledged one is not among them */
+};
+MB_MUST_USE int mb_push_head_check(struct mb_engine *engine, struct mb_push_head_look *look_out,
                                    struct mb_error *err);
 
 /* push_fold.c: folds small segments when a head lists many, and removes what was folded a grace

@@ -235,7 +235,7 @@ int mb_push_head_clean(struct mb_engine *engine, struct mb_error *err)
     return step;
 }
 
-int mb_push_head_check(struct mb_engine *engine, bool *foreign_out, bool *missing_out,
+int mb_push_head_check(struct mb_engine *engine, struct mb_push_head_look *look_out,
                        struct mb_error *err)
 {
     struct mb_stream_list heads = {NULL, 0};
@@ -244,11 +244,11 @@ int mb_push_head_check(struct mb_engine *engine, bool *foreign_out, bool *missin
     int step;
     int rc = -1;
 
-    *foreign_out = false;
-    *missing_out = false;
+    memset(look_out, 0, sizeof(*look_out));
     if (mb_stream_list_heads(engine, engine->state->machine, &heads, err) != 0) {
         return -1;
     }
+    look_out->has_any = heads.count > 0;
     for (size_t i = 0; i < heads.count; i++) {
         if (mb_db_query(engine->state->db, "SELECT 1 FROM own_head WHERE key = ?1", &stmt, err) !=
             0) {
@@ -260,7 +260,7 @@ int mb_push_head_check(struct mb_engine *engine, bool *foreign_out, bool *missin
         if (step < 0) {
             goto out;
         }
-        *foreign_out = *foreign_out || step == 0;
+        look_out->has_foreign = look_out->has_foreign || step == 0;
     }
     if (mb_db_query(engine->state->db,
                     "SELECT key FROM own_head WHERE is_put ORDER BY seq DESC LIMIT 1", &stmt,
@@ -271,9 +271,9 @@ int mb_push_head_check(struct mb_engine *engine, bool *foreign_out, bool *missin
     if (step == 1) {
         newest = mb_alloc_text(mb_db_text(stmt, 0));
         mb_db_reset(stmt);
-        *missing_out = true;
+        look_out->is_missing = true;
         for (size_t i = 0; i < heads.count; i++) {
-            *missing_out = *missing_out && strcmp(heads.items[i].key, newest) != 0;
+            look_out->is_missing = look_out->is_missing && strcmp(heads.items[i].key, newest) != 0;
         }
     }
     rc = step < 0 ? -1 : 0;

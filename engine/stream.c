@@ -64,6 +64,10 @@ int mb_stream_list_heads(struct mb_engine *engine, const uint8_t *machine,
     int rc;
 
     memset(&listing, 0, sizeof(listing));
+    if (engine->config.store == NULL) {
+        free(root);
+        return mb_error_set(err, MB_ERR_NOT_SET_UP, "no store is named yet");
+    }
     listing.root_size = strlen(root);
     if (machine != NULL) {
         mb_digest_hex(machine, MB_MACHINE_ID_SIZE, hex);
@@ -236,31 +240,43 @@ static int mark(struct mb_engine *engine, struct mb_error *err)
     return mb_store_mark(engine->config.store, err);
 }
 
-int mb_stream_check_store(struct mb_engine *engine, bool may_mark, struct mb_error *err)
+static int recall_store(struct mb_engine *engine, bool *is_known_out, struct mb_error *err)
 {
     int64_t is_marked = 0;
     char *name = NULL;
-    bool has_marker = false;
-    bool is_same;
 
-    if (engine->config.store == NULL) {
-        return mb_error_set(err, MB_ERR_NOT_SET_UP, "no store is named yet");
-    }
-    if (mb_store_probe(engine->config.store, &has_marker, err) != 0 ||
-        mb_state_get_int(engine->state, "store_marked", 0, &is_marked, err) != 0 ||
+    if (mb_state_get_int(engine->state, "store_marked", 0, &is_marked, err) != 0 ||
         mb_state_get_text(engine->state, "store_name", &name, err) != 0) {
         return -1;
     }
-    is_same = name != NULL && strcmp(name, engine->config.store_name) == 0;
+    *is_known_out = is_marked != 0 && name != NULL && strcmp(name, engine->config.store_name) == 0;
     free(name);
-    if (has_marker) {
-        return is_marked && is_same ? 0 : note_marked(engine, err);
+    return 0;
+}
+
+int mb_stream_check_store(struct mb_engine *engine, bool has_heads, bool may_mark,
+                          struct mb_error *err)
+{
+    bool has_marker = false;
+    bool is_known = false;
+
+    if (recall_store(engine, &is_known, err) != 0) {
+        return -1;
     }
-    if (is_marked && is_same) {
-        (void)mb_error_set(
-            err, MB_ERR_STORE_MISSING,
-            "the store %s has lost its marker '%s': it was emptied, or the drive is not mounted",
-            engine->config.store_name, MB_STORE_MARKER_KEY);
+    if (is_known && has_heads) {
+        return 0;
+    }
+    if (mb_store_probe(engine->config.store, &has_marker, err) != 0) {
+        return -1;
+    }
+    if (has_marker) {
+        return is_known ? 0 : note_marked(engine, err);
+    }
+    if (is_known) {
+        (void)mb_error_set(err, MB_ERR_STORE_MISSING,
+                           "the store %s has lost its marker '%s': it was emptied, or the drive is "
+                           "not mounted",
+                           engine->config.store_name, MB_STORE_MARKER_KEY);
         return mb_error_advise(err,
                                "mount the drive and try again; if it was emptied on purpose, run "
                                "'membridge init', and this machine fills it again");
