@@ -6,5 +6,13 @@
 #include "banned.h"
 
 const struct sim_regression sim_regressions[] = {
-    {NULL, NULL},
+    {"a manual session made on two machines has one digest",         "1067/manual/"              },
+    {"a mass delete goes out when the person accepts it",
+     "1038/none/bulk.9.f430d1c2 push.6.104bb1f9 massdel.6.63b35b74"                              },
+    {"a child made while a push captures hangs on its session",
+     "1037/del/newobs.4.99bc6572 newsess.5.f9f282fb sessdel.10.a57bb558 race.9.bda8b12f"
+     " sync.6.e7fff543 race.8.e1728ad8"                                                          },
+    {"columns that an older machine has not survive its lost state",
+     "644/reg,oldschema,rollback,worker,skew/sync.3.c79b1127 pull.0.74bc73a2 stateloss.0.dd2e45f"},
+    {NULL,                                                           NULL                        },
 };

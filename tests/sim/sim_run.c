@@ -195,6 +195,7 @@ static bool decide_holds(struct sim_world *world)
             if ((row->guarded_by >> i & 1u) == 0) {
                 continue;
             }
+            row->is_suppressed = row->is_suppressed || world->is_wiped; /* only it knew them */
             row->is_unsure = row->is_unsure || row->guarded_by != 1u << i || row->is_suppressed;
             row->is_deleted = row->is_deleted || is_accepted;
             row->is_dead = row->is_dead || is_accepted;
