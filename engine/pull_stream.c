@@ -30,6 +30,7 @@ struct reading {
     int64_t decided; /* tombstones that a person decided on there */
     bool hold_deletes;
     bool is_inspecting;   /* what fails now is the stream's fault, not the database's */
+    bool *is_new;         /* by entry: to be read */
     struct mb_buf *cache; /* by entry: segments that were read and are not merged yet */
     char name[64];
 };
@@ -332,25 +333,21 @@ out:
 
 /* ---- the head ---- */
 
-/* The entries after the last one that was applied. */
-static int find_new(struct reading *reading, size_t *first_out, struct mb_error *err)
+/* The entries that were not applied. Each by its own chain, so that one which was lost and is back
+ * is read too; a fold keeps the chain of its last, so that what it holds is not read again by
+ * those who have that. */
+static int find_new(struct reading *reading, struct mb_error *err)
 {
     const struct mb_head *head = reading->head;
 
-    *first_out = 0;
-    for (size_t i = head->entry_count; i > 0; i--) {
+    reading->behind = 0;
+    for (size_t i = 0; i < head->entry_count; i++) {
         bool applied;
-        if (is_applied(reading->engine, head, &head->entries[i - 1], &applied, err) != 0) {
+        if (is_applied(reading->engine, head, &head->entries[i], &applied, err) != 0) {
             return -1;
         }
-        if (applied) {
-            *first_out = i;
-            break;
-        }
-    }
-    reading->behind = 0;
-    for (size_t i = *first_out; i < head->entry_count; i++) {
-        reading->behind += head->entries[i].is_lost ? 0 : head->entries[i].record_count;
+        reading->is_new[i] = !applied && !head->entries[i].is_lost;
+        reading->behind += reading->is_new[i] ? head->entries[i].record_count : 0;
     }
     return 0;
 }
@@ -376,7 +373,7 @@ static void drop_entry(struct reading *reading, size_t index)
 
 /* First pass over all that is new, before anything of it is applied: every record is checked, and
  * deletes that come from one machine at once are weighed together. */
-static int inspect_all(struct reading *reading, size_t first, struct mb_error *err)
+static int inspect_all(struct reading *reading, struct mb_error *err)
 {
     int64_t bound = 0;
     size_t kept_bytes = 0;
@@ -385,8 +382,8 @@ static int inspect_all(struct reading *reading, size_t first, struct mb_error *e
         return -1;
     }
     reading->is_inspecting = true;
-    for (size_t i = first; i < reading->head->entry_count; i++) {
-        if (reading->head->entries[i].is_lost) {
+    for (size_t i = 0; i < reading->head->entry_count; i++) {
+        if (!reading->is_new[i]) {
             continue;
         }
         if (read_entry(reading, i, err) != 0 ||
@@ -432,7 +429,6 @@ static int merge_entry(struct reading *reading, size_t index, struct mb_error *e
 static int read_stream(struct reading *reading, struct mb_error *err)
 {
     const struct mb_head *head = reading->head;
-    size_t first = 0;
     int rc = -1;
 
     mb_text_clean(reading->name, sizeof(reading->name), head->host_name, strlen(head->host_name));
@@ -440,11 +436,12 @@ static int read_stream(struct reading *reading, struct mb_error *err)
     for (size_t i = 0; i < head->entry_count; i++) {
         mb_buf_init(&reading->cache[i], MB_LIMIT_SEGMENT_BYTES);
     }
-    if (find_new(reading, &first, err) != 0 || inspect_all(reading, first, err) != 0) {
+    reading->is_new = mb_alloc_zeroed(head->entry_count + 1, sizeof(*reading->is_new));
+    if (find_new(reading, err) != 0 || inspect_all(reading, err) != 0) {
         goto out;
     }
-    for (size_t i = first; i < head->entry_count; i++) {
-        if (!head->entries[i].is_lost && merge_entry(reading, i, err) != 0) {
+    for (size_t i = 0; i < head->entry_count; i++) {
+        if (reading->is_new[i] && merge_entry(reading, i, err) != 0) {
             goto out;
         }
     }
@@ -454,6 +451,7 @@ out:
         mb_buf_release(&reading->cache[i]);
     }
     free(reading->cache);
+    free(reading->is_new);
     return rc;
 }
 

@@ -27,7 +27,8 @@
 
 struct own_entry {
     struct mb_head_entry entry;
-    int64_t raw; /* bytes when unpacked */
+    int64_t raw;     /* bytes when unpacked */
+    bool is_changed; /* lost, or back again */
 };
 
 struct run { /* entries that are folded into one: a suffix of the list */
@@ -261,43 +262,104 @@ int mb_push_fold(struct mb_engine *engine, struct mb_error *err)
 
 /* ---- lost segments ---- */
 
+static int mark_lost(struct mb_engine *engine, const struct mb_head_entry *entry, bool is_lost,
+                     struct mb_error *err)
+{
+    struct mb_stmt *stmt;
+
+    if (mb_db_query(engine->state->db, "UPDATE entry SET lost = ?2 WHERE last = ?1", &stmt, err) !=
+        0) {
+        return -1;
+    }
+    mb_db_bind_int(stmt, 1, entry->last);
+    mb_db_bind_int(stmt, 2, is_lost ? 1 : 0);
+    return mb_db_run(stmt, err);
+}
+
+/* A list may be stale: what it does not show is asked for by name before it counts as lost. */
+static int is_there(struct mb_engine *engine, const char *name, char **listed, size_t listed_count,
+                    bool *there_out, struct mb_error *err)
+{
+    char hex[MB_MACHINE_ID_HEX_SIZE];
+    uint64_t size;
+    char *key;
+    int rc;
+
+    *there_out = true;
+    for (size_t i = 0; i < listed_count; i++) {
+        if (strcmp(name, listed[i]) == 0) {
+            return 0;
+        }
+    }
+    mb_digest_hex(engine->state->machine, MB_MACHINE_ID_SIZE, hex);
+    key = mb_core_key(engine, "segments/%s/%s", hex, name);
+    rc = mb_store_stat(engine->config.store, key, &size, err);
+    free(key);
+    if (rc != 0 && err->code == MB_ERR_NOT_FOUND) {
+        *there_out = false;
+        return 0;
+    }
+    return rc;
+}
+
+/* Compares entries with the store. Those that are back (they were only out of sight) are listed
+ * again. */
+static int compare_entries(struct mb_engine *engine, struct own_entry *entries, size_t count,
+                           char **names, size_t name_count, struct mb_error *err)
+{
+    for (size_t i = 0; i < count; i++) {
+        bool there;
+        if (is_there(engine, entries[i].entry.name, names, name_count, &there, err) != 0) {
+            return -1;
+        }
+        entries[i].is_changed = there == entries[i].entry.is_lost;
+        entries[i].entry.is_lost = !there;
+    }
+    return 0;
+}
+
+static int save_entries(struct mb_engine *engine, const struct own_entry *entries, size_t count,
+                        int64_t *lost_out, struct mb_error *err)
+{
+    bool is_any_back = false;
+
+    if (mb_state_begin(engine->state, err) != 0) {
+        return -1;
+    }
+    for (size_t i = 0; i < count; i++) {
+        if (!entries[i].is_changed) {
+            continue;
+        }
+        if (mark_lost(engine, &entries[i].entry, entries[i].entry.is_lost, err) != 0) {
+            goto failed;
+        }
+        *lost_out += entries[i].entry.is_lost ? 1 : 0;
+        is_any_back = is_any_back || !entries[i].entry.is_lost;
+    }
+    if ((is_any_back && mb_push_head_prepare(engine, err) != 0) ||
+        mb_state_commit(engine->state, err) != 0) {
+        goto failed;
+    }
+    return 0;
+failed:
+    mb_state_rollback(engine->state);
+    return -1;
+}
+
 int mb_push_fold_find_lost(struct mb_engine *engine, int64_t *lost_out, struct mb_error *err)
 {
     struct own_entry *entries = NULL;
-    struct mb_stmt *stmt;
     char **names = NULL;
     size_t name_count = 0;
     size_t count = 0;
     int rc = -1;
 
     *lost_out = 0;
-    if (read_entries(engine, &entries, &count, err) != 0 ||
-        mb_stream_list_segments(engine, engine->state->machine, &names, &name_count, err) != 0 ||
-        mb_state_begin(engine->state, err) != 0) {
-        goto out;
+    if (read_entries(engine, &entries, &count, err) == 0 &&
+        mb_stream_list_segments(engine, engine->state->machine, &names, &name_count, err) == 0 &&
+        compare_entries(engine, entries, count, names, name_count, err) == 0) {
+        rc = save_entries(engine, entries, count, lost_out, err);
     }
-    for (size_t i = 0; i < count; i++) {
-        bool is_there = entries[i].entry.is_lost;
-        for (size_t k = 0; k < name_count && !is_there; k++) {
-            is_there = strcmp(entries[i].entry.name, names[k]) == 0;
-        }
-        if (is_there) {
-            continue;
-        }
-        if (mb_db_query(engine->state->db, "UPDATE entry SET lost = 1 WHERE last = ?1", &stmt,
-                        err) != 0) {
-            mb_state_rollback(engine->state);
-            goto out;
-        }
-        mb_db_bind_int(stmt, 1, entries[i].entry.last);
-        if (mb_db_run(stmt, err) != 0) {
-            mb_state_rollback(engine->state);
-            goto out;
-        }
-        (*lost_out)++;
-    }
-    rc = mb_state_commit(engine->state, err);
-out:
     mb_stream_names_free(names, name_count);
     free(entries);
     return rc;
