@@ -117,6 +117,29 @@ out:
     return rc;
 }
 
+/* While the row still has its title. */
+static int tell_delete(const struct mb_apply *apply, const struct mb_state_row *known,
+                       struct mb_error *err)
+{
+    struct mb_engine *engine = apply->engine;
+    struct mb_live_row *row;
+    struct mb_stmt *stmt = NULL;
+    char why[128];
+    int step;
+
+    if (engine->config.on_change == NULL) {
+        return 0;
+    }
+    row = mb_alloc(sizeof(*row));
+    step = mb_live_find(engine, known->table, known->local, row, &stmt, err);
+    (void)snprintf(why, sizeof(why), "deleted on %s", apply->source);
+    mb_core_change(engine, MB_CHANGE_DELETE, known->table, known->id,
+                   step == 1 ? mb_live_title(row) : NULL, why);
+    mb_db_reset(stmt);
+    free(row);
+    return step < 0 ? -1 : 0;
+}
+
 static int apply_delete(const struct mb_apply *apply, int table, const struct mb_record *record,
                         struct mb_error *err)
 {
@@ -124,7 +147,6 @@ static int apply_delete(const struct mb_apply *apply, int table, const struct mb
     struct mb_state *state = engine->state;
     struct mb_state_row known;
     bool is_unsent = false;
-    char why[128];
     int found = mb_state_row_find(state, record->row_id, &known, err);
     int rc = -1;
 
@@ -149,12 +171,11 @@ static int apply_delete(const struct mb_apply *apply, int table, const struct mb
         goto out;
     }
     if (known.has_local) {
-        if (mb_write_delete(engine, table, known.local, record->row_id, err) != 0) {
+        if (tell_delete(apply, &known, err) != 0 ||
+            mb_write_delete(engine, table, known.local, record->row_id, err) != 0) {
             goto out;
         }
         engine->counts.deleted++;
-        (void)snprintf(why, sizeof(why), "deleted on %s", apply->source);
-        mb_core_change(engine, MB_CHANGE_DELETE, table, record->row_id, NULL, why);
     }
     if (mb_state_row_remove(state, record->row_id, err) != 0) {
         goto out;

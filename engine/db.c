@@ -127,8 +127,9 @@ int mb_db_open(const char *path, enum mb_db_mode mode, const char *name, struct 
     db = mb_alloc_zeroed(1, sizeof(*db));
     db->name = mb_alloc_text(name);
     db->path = mb_alloc_text(path);
-    if (mode == MB_DB_STATE) {
-        flags |= SQLITE_OPEN_CREATE;
+    if (mode == MB_DB_STATE && !mb_file_exists(path) &&
+        mb_file_replace(path, "", 0, 0600, err) != 0) {
+        goto out;
     }
     rc = sqlite3_open_v2(path, &db->handle, flags, NULL);
     if (rc != SQLITE_OK) {
@@ -471,8 +472,12 @@ int mb_db_backup(struct mb_db *db, const char *path, const struct mb_env *env, s
     char *parent = mb_file_parent(path);
     int rc = -1;
 
-    if (sqlite3_open_v2(path, &target, SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE, NULL) !=
-            SQLITE_OK ||
+    /* Made by us, so that nobody else may read it; SQLite would ask the umask. */
+    if (mb_file_replace(path, "", 0, 0600, err) != 0) {
+        free(parent);
+        return -1;
+    }
+    if (sqlite3_open_v2(path, &target, SQLITE_OPEN_READWRITE, NULL) != SQLITE_OK ||
         sqlite3_exec(target, "PRAGMA synchronous=FULL", NULL, NULL, NULL) != SQLITE_OK) {
         (void)mb_error_set(err, code_of(sqlite3_errcode(target)), "cannot write the copy '%s': %s",
                            path, sqlite3_errmsg(target));
