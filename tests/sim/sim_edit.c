@@ -427,7 +427,8 @@ static void note_orphans(struct sim_machine *machine)
     for (size_t i = 0; i < ledger->row_count; i++) {
         int session = ledger->rows[i].session;
 
-        if (session >= 0 && ledger->rows[session].is_deleted) {
+        /* A copy may hang on another session than the first was made in. */
+        if (ledger->rows[i].made > 1 || (session >= 0 && ledger->rows[session].is_deleted)) {
             ledger->rows[i].is_orphan = true;
         }
     }
