@@ -95,7 +95,8 @@ class Stream:
         folder = os.path.join(self.root, kind, self.machine)
         os.makedirs(folder, exist_ok=True)
         with open(os.path.join(folder, name), "wb") as file:
-            file.write(data)
+            file.write(data.rstrip(b"\0"))
+            file.truncate(len(data))  # large ones take no room
 
     def segment(self, data, name=None, **changes):
         """Puts it, and gives it an entry of the head."""
