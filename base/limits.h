@@ -8,6 +8,7 @@
  */
 
 #include <stddef.h>
+#include <stdint.h>
 
 #define MB_KIB ((size_t)1024)
 #define MB_MIB (MB_KIB * 1024)
@@ -42,6 +43,13 @@
 /* Versions: milliseconds up to the year 9999, so that the logical clock can always go on from
  * there. */
 #define MB_LIMIT_HLC_MS 253402300799999
+/* A row's own creation time counts up to the year 2100: a value that was never changed must not
+ * beat every change to come. */
+#define MB_LIMIT_CREATED_MS 4102444800000
+/* Versions from other machines: at most so far ahead of our clock (or of 2026, if that is behind).
+ * What is later could not be outdone by anybody. 100 years: no honest clock is that wrong. */
+#define MB_LIMIT_AHEAD_MS ((int64_t)100 * 366 * 24 * 3600 * 1000)
+#define MB_LIMIT_AHEAD_BASE_MS 1767225600000
 /* config.env; people keep a few dozen lines in it. */
 #define MB_LIMIT_CONFIG_BYTES (256 * MB_KIB)
 

@@ -9,6 +9,7 @@
 
 #include <sqlite3.h>
 
+#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -53,12 +54,16 @@ static enum mb_code code_of(int sqlite_code)
 
 static int fail(struct mb_db *db, int sqlite_code, const char *what, struct mb_error *err)
 {
+    int system_errno = db->handle != NULL ? sqlite3_system_errno(db->handle) : 0;
+    bool is_full = (sqlite_code & 0xff) == SQLITE_IOERR &&
+                   (system_errno == ENOSPC || system_errno == EDQUOT || system_errno == EFBIG);
     int extended = db->handle != NULL ? sqlite3_extended_errcode(db->handle) : sqlite_code;
 
     db->last_code = extended;
-    return mb_error_set(
-        err, code_of(sqlite_code), "%s of %s '%s' failed: %s", what, db->name, db->path,
-        db->handle != NULL ? sqlite3_errmsg(db->handle) : sqlite3_errstr(sqlite_code));
+    return mb_error_set(err, is_full ? MB_ERR_NO_SPACE : code_of(sqlite_code),
+                        "%s of %s '%s' failed: %s", what, db->name, db->path,
+                        db->handle != NULL ? sqlite3_errmsg(db->handle)
+                                           : sqlite3_errstr(sqlite_code));
 }
 
 /* The first bytes tell a database from any other file better than SQLite's late "file is not a

@@ -52,7 +52,7 @@ struct mb_head {
     struct mb_head_cover *covers; /* owned; ascending by machine, each once */
     size_t cover_count;
     uint8_t digest[16];
-    bool has_digest; /* false while rows or deletes are held or parked: not comparable then */
+    bool has_digest; /* false while deletes are held, or records wait in the outbox */
 };
 
 void mb_head_init(struct mb_head *head);

@@ -194,6 +194,9 @@ int mb_merge_add(struct mb_merge *merge, struct mb_record *record, struct mb_err
     for (size_t i = 0; i < record->column_count; i++) {
         bytes += record->columns[i].value.size;
     }
+    for (size_t i = 0; i < record->register_count; i++) {
+        bytes += record->registers[i].value.size;
+    }
     merge->records[merge->count++] = *record;
     memset(record, 0, sizeof(*record));
     merge->bytes += bytes;

@@ -101,7 +101,20 @@ static int read_head(struct pull *pull, const struct mb_stream_key *key, struct 
     if (err->code == MB_ERR_NOT_FOUND) {
         pull->is_stale = true;
     }
-    if (pull->report->warning.code == MB_OK || err->code != MB_ERR_NOT_FOUND) {
+    if (err->code == MB_ERR_NOT_FOUND) {
+        err->code =
+            /* a folder that is synced by others may bring a head before its segments */
+            MB_ERR_TEMPORARY;
+        (void)mb_error_wrap(err, "not everything is there yet");
+        (void)mb_error_advise(
+            err, "pull again in a moment; if it stays away, run 'membridge push --full' on "
+                 "the machine it comes from");
+    } else if (err->code == MB_ERR_CORRUPT) {
+        (void)mb_error_advise(
+            err, "what the other machines sent was merged; run 'membridge push --full' on "
+                 "the machine that this comes from");
+    }
+    if (pull->report->warning.code == MB_OK || err->code != MB_ERR_TEMPORARY) {
         pull->report->warning = *err;
     }
     return engine->live == NULL ? mb_core_open_live(engine, err) : 0;

@@ -71,6 +71,18 @@ static int is_applied(struct mb_engine *engine, const struct mb_head *head,
 
 /* ---- one record: is it what it says? ---- */
 
+static int check_version(struct mb_engine *engine, const struct mb_version *version,
+                         struct mb_error *err)
+{
+    int64_t now = mb_core_now(engine);
+
+    if (version->hlc >
+        (now > MB_LIMIT_AHEAD_BASE_MS ? now : MB_LIMIT_AHEAD_BASE_MS) + MB_LIMIT_AHEAD_MS) {
+        return mb_error_set(err, MB_ERR_CORRUPT, "a record has a time more than 100 years ahead");
+    }
+    return 0;
+}
+
 /* verify-first: the row id must follow from the content, and references must be ids. */
 static int check_record(struct mb_engine *engine, const struct mb_record *record,
                         struct mb_error *err)
@@ -79,6 +91,15 @@ static int check_record(struct mb_engine *engine, const struct mb_record *record
     struct mb_identity identity;
     uint8_t id[MB_ROW_ID_SIZE];
 
+    if (check_version(engine, &record->version, err) != 0) {
+        return -1;
+    }
+    for (size_t i = 0; i < record->register_count; i++) {
+        if (check_version(engine, &record->registers[i].version, err) != 0 ||
+            check_version(engine, &record->registers[i].parent, err) != 0) {
+            return -1;
+        }
+    }
     if (table < 0) {
         return 0; /* of a newer membridge: kept as it is */
     }
@@ -386,9 +407,14 @@ static int inspect_all(struct reading *reading, struct mb_error *err)
         if (!reading->is_new[i]) {
             continue;
         }
-        if (read_entry(reading, i, err) != 0 ||
-            each_record(reading, &reading->cache[i], inspect, NULL, err) != 0) {
+        if (read_entry(reading, i, err) != 0) {
             return -1;
+        }
+        if (each_record(reading, &reading->cache[i], inspect, NULL, err) != 0) {
+            char machine[MB_MACHINE_ID_HEX_SIZE];
+            mb_digest_hex(reading->head->machine, MB_MACHINE_ID_SIZE, machine);
+            return mb_error_wrap(err, "reading 'segments/%s/%s' of %s", machine,
+                                 reading->head->entries[i].name, reading->name);
         }
         kept_bytes += reading->cache[i].size;
         if (kept_bytes > CACHE_BYTES_MAX) {

@@ -104,7 +104,7 @@ static int check_segments(struct mb_engine *engine, bool at_once, struct mb_erro
     if (!at_once && now_ms >= last && now_ms - last < SEGMENT_CHECK_EVERY_MS) {
         return 0;
     }
-    if (mb_push_fold_find_lost(engine, &lost, err) != 0 ||
+    if (mb_push_fold_find_lost(engine, false, &lost, err) != 0 ||
         (lost > 0 && set_flag(engine, "full", 1, err) != 0)) {
         return -1;
     }
@@ -435,8 +435,13 @@ static int send_to_store(struct mb_engine *engine, const struct mb_push_request 
 {
     bool again = false;
     bool full = false;
+    int64_t lost = 0;
 
     if (check_own_head(engine, &again, err) != 0 || full_is_due(engine, &full, err) != 0) {
+        return -1;
+    }
+    /* A person who asks for everything doubts what is there: each segment is read. */
+    if (request->is_full && mb_push_fold_find_lost(engine, true, &lost, err) != 0) {
         return -1;
     }
     /* The lost entries are told in the head that lists what replaces them. */

@@ -43,8 +43,9 @@ MB_MUST_USE int mb_push_head_check(struct mb_engine *engine, struct mb_push_head
 /* push_fold.c: folds small segments when a head lists many, and removes what was folded a grace
  * time ago. */
 MB_MUST_USE int mb_push_fold(struct mb_engine *engine, struct mb_error *err);
-/* Marks entries lost whose segments the store does not show. *lost_out: how many were found now. */
-MB_MUST_USE int mb_push_fold_find_lost(struct mb_engine *engine, int64_t *lost_out,
+/* Marks entries lost whose segments are not in the store, or (reads_all) do not hold what they
+ * should. *lost_out: how many were found now. */
+MB_MUST_USE int mb_push_fold_find_lost(struct mb_engine *engine, bool reads_all, int64_t *lost_out,
                                        struct mb_error *err);
 
 #endif

@@ -302,14 +302,30 @@ static int is_there(struct mb_engine *engine, const char *name, char **listed, s
     return rc;
 }
 
-/* Compares entries with the store. Those that are back (they were only out of sight) are listed
- * again. */
+/* Is the segment there, with the bytes that we put? */
+static int is_whole(struct mb_engine *engine, const struct mb_head_entry *entry, bool *whole_out,
+                    struct mb_error *err)
+{
+    struct mb_buf segment;
+    int rc;
+
+    mb_buf_init(&segment, MB_LIMIT_SEGMENT_BYTES);
+    rc = mb_stream_read_segment(engine, engine->state->machine, entry, &segment, err);
+    mb_buf_release(&segment);
+    *whole_out = rc == 0;
+    return rc == 0 || err->code == MB_ERR_CORRUPT || err->code == MB_ERR_NOT_FOUND ? 0 : -1;
+}
+
+/* Compares entries with the store, by what it lists or (names NULL) by reading them. Those that
+ * are back (they were only out of sight) are listed again. */
 static int compare_entries(struct mb_engine *engine, struct own_entry *entries, size_t count,
                            char **names, size_t name_count, struct mb_error *err)
 {
     for (size_t i = 0; i < count; i++) {
         bool there;
-        if (is_there(engine, entries[i].entry.name, names, name_count, &there, err) != 0) {
+        if ((names == NULL
+                 ? is_whole(engine, &entries[i].entry, &there, err)
+                 : is_there(engine, entries[i].entry.name, names, name_count, &there, err)) != 0) {
             return -1;
         }
         entries[i].is_changed = there == entries[i].entry.is_lost;
@@ -346,7 +362,8 @@ failed:
     return -1;
 }
 
-int mb_push_fold_find_lost(struct mb_engine *engine, int64_t *lost_out, struct mb_error *err)
+int mb_push_fold_find_lost(struct mb_engine *engine, bool reads_all, int64_t *lost_out,
+                           struct mb_error *err)
 {
     struct own_entry *entries = NULL;
     char **names = NULL;
@@ -355,11 +372,18 @@ int mb_push_fold_find_lost(struct mb_engine *engine, int64_t *lost_out, struct m
     int rc = -1;
 
     *lost_out = 0;
-    if (read_entries(engine, &entries, &count, err) == 0 &&
-        mb_stream_list_segments(engine, engine->state->machine, &names, &name_count, err) == 0 &&
-        compare_entries(engine, entries, count, names, name_count, err) == 0) {
+    if (read_entries(engine, &entries, &count, err) != 0 ||
+        (!reads_all &&
+         mb_stream_list_segments(engine, engine->state->machine, &names, &name_count, err) != 0)) {
+        goto out;
+    }
+    if (!reads_all && names == NULL) {
+        names = mb_alloc_zeroed(1, sizeof(*names)); /* an empty list is a list */
+    }
+    if (compare_entries(engine, entries, count, names, name_count, err) == 0) {
         rc = save_entries(engine, entries, count, lost_out, err);
     }
+out:
     mb_stream_names_free(names, name_count);
     free(entries);
     return rc;

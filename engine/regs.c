@@ -331,8 +331,8 @@ struct mb_version mb_regs_initial(int64_t created_ms)
     struct mb_version version = {0, {0}};
 
     version.hlc = created_ms < 0 ? 0 : created_ms;
-    if (version.hlc > MB_LIMIT_HLC_MS) {
-        version.hlc = MB_LIMIT_HLC_MS;
+    if (version.hlc > MB_LIMIT_CREATED_MS) {
+        version.hlc = MB_LIMIT_CREATED_MS; /* a time in microseconds, or nonsense */
     }
     return version;
 }

@@ -41,9 +41,10 @@ MB_MUST_USE int mb_stream_list_segments(struct mb_engine *engine,
                                         char ***names_out, size_t *count_out, struct mb_error *err);
 void mb_stream_names_free(char **names, size_t count);
 
-/* Is the store there, and ours? Asked only where a listing did not show it already (has_heads), or the
- * store is another one than before: nothing new costs one request. A store that this machine used
- * and that has lost its marker is missing, not empty. An empty place gets the marker when may_mark. */
+/* Is the store there, and ours? Asked only where a listing did not show it already (has_heads), or
+ * the store is another one than before: nothing new costs one request. A store that this machine
+ * used and that has lost its marker is missing, not empty. An empty place gets the marker when
+ * may_mark. */
 MB_MUST_USE int mb_stream_check_store(struct mb_engine *engine, bool has_heads, bool may_mark,
                                       struct mb_error *err);
 

@@ -174,9 +174,10 @@ static void pull_text(const struct mb_pull_report *done, const struct mb_context
                       ". Nothing was changed%s.\n",
                       inserted, done->rows_updated, done->rows_deleted, verbose_hint(ctx));
     } else if (total == 0 && done->rows_parked == 0) {
-        mb_render_add(text, ctx->is_dry_run
-                                ? "Pull (dry run): there is nothing to merge.\n"
-                                : "Pull: nothing to do, nothing is new in the store.\n");
+        mb_render_add(
+            text, done->warning.code != MB_OK ? "Pull: nothing could be merged of what is new.\n"
+                  : ctx->is_dry_run           ? "Pull (dry run): there is nothing to merge.\n"
+                                    : "Pull: nothing to do, nothing is new in the store.\n");
     } else {
         mb_render_add(text,
                       MB_MARK_GOOD "Pull: done." MB_MARK_END " %s added, %" PRId64
@@ -202,16 +203,9 @@ static void pull_text(const struct mb_pull_report *done, const struct mb_context
 static void pull_problems(const struct mb_pull_report *done, struct mb_report *report)
 {
     char deletes[MB_RENDER_COUNT_MAX];
-    struct mb_error warning;
     struct mb_error held;
 
-    warning = done->warning;
-    if (warning.code == MB_ERR_CORRUPT && warning.advice[0] == '\0') {
-        (void)mb_error_advise(&warning, "what other machines sent was merged; the next pull tries "
-                                        "again, and the machine it came from may send all again "
-                                        "with 'membridge push --full'");
-    }
-    mb_report_add_problem(report, &warning);
+    mb_report_add_problem(report, &done->warning);
     if (done->deletes_held > 0) {
         mb_error_init(&held);
         (void)mb_render_count(deletes, done->deletes_held, "delete that", "deletes that");
