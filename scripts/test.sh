@@ -133,6 +133,11 @@ fi
 step "Tests of the dev build"
 check_build dev && run_ctest dev
 
+step "Warnings of the other compiler"
+if check_build clang; then
+    passed=$((passed + 1))
+fi
+
 step "Shell scripts"
 if command -v shellcheck >/dev/null; then
     try "shellcheck" shellcheck scripts/*.sh .ci/run
