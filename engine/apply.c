@@ -351,6 +351,18 @@ static int insert_back(const struct mb_apply *apply, const struct mb_record *rec
     return rc;
 }
 
+static int fill_known(struct mb_engine *engine, const struct mb_record *record,
+                      const struct mb_state_row *known, struct mb_error *err)
+{
+    enum mb_write_result result;
+
+    if (mb_write_fill(engine, known, record, &result, err) != 0) {
+        return -1;
+    }
+    engine->counts.updated += result == MB_WRITE_DONE ? 1 : 0;
+    return 0;
+}
+
 static int apply_known(const struct mb_apply *apply, const struct mb_record *record,
                        const struct mb_regs *regs, struct mb_state_row *known, struct mb_error *err)
 {
@@ -368,6 +380,9 @@ static int apply_known(const struct mb_apply *apply, const struct mb_record *rec
         is_changed = true;
     }
     if (known->has_local) {
+        if (record->kind == MB_RECORD_ROW && fill_known(engine, record, known, err) != 0) {
+            return -1;
+        }
         return is_changed || has_awaited_text(known) ? write_known(apply, known, err) : 0;
     }
     if (record->kind == MB_RECORD_ROW && !known->is_suppressed) {

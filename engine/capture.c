@@ -11,6 +11,10 @@
 
 #include "banned.h"
 
+/* Without WAL, a reader keeps the writer waiting: a long capture lets it through so often. */
+#define BREATH_MS 200
+#define BREATH_PAUSE_MS 20
+
 static int compare_int64(const void *a, const void *b)
 {
     int64_t left, right;
@@ -188,28 +192,57 @@ static int capture_all(struct mb_capture *capture, struct mb_error *err)
     return mb_capture_gone_all(capture, err);
 }
 
+int mb_capture_breathe(struct mb_capture *capture, struct mb_error *err)
+{
+    struct mb_engine *engine = capture->engine;
+    int64_t now;
+
+    if (!capture->breathes) {
+        return 0;
+    }
+    now = mb_core_now(engine);
+    if (now >= capture->breath_ms && now - capture->breath_ms < BREATH_MS) {
+        return 0;
+    }
+    mb_db_rollback(engine->live);
+    engine->env->sleep_ms(engine->env->context, BREATH_PAUSE_MS);
+    capture->has_breathed = true;
+    capture->breath_ms = mb_core_now(engine);
+    return mb_db_begin(engine->live, err);
+}
+
+static int prepare(struct mb_capture *capture, struct mb_error *err)
+{
+    bool is_wal = true;
+
+    if (mb_core_reload(capture->engine, err) != 0 ||
+        (capture->options.may_breathe && mb_db_is_wal(capture->engine->live, &is_wal, err) != 0)) {
+        return -1;
+    }
+    capture->breathes = !is_wal;
+    capture->breath_ms = mb_core_now(capture->engine);
+    return 0;
+}
+
 int mb_capture_run(struct mb_engine *engine, const struct mb_capture_options *options,
-                   struct mb_error *err)
+                   bool *breathed_out, struct mb_error *err)
 {
     struct mb_capture capture = {.engine = engine, .options = *options};
     int64_t version = 0;
     int rc = -1;
 
     MB_ASSERT(mb_db_in_transaction(engine->live) && mb_db_in_transaction(engine->state->db));
+    *breathed_out = false;
     if (mb_db_data_version(engine->live, &version, err) != 0) {
         return -1;
     }
     if (version == engine->live_version && !options->accept_deletes) {
         return 0; /* nobody but us has written since the last capture */
     }
-    if (mb_core_reload(engine, err) != 0) {
-        return -1;
+    if (prepare(&capture, err) == 0 && capture_all(&capture, err) == 0) {
+        *breathed_out = capture.has_breathed;
+        rc = capture.has_breathed ? 0 : mb_capture_note_marks(engine, err);
     }
-    if (capture_all(&capture, err) != 0 || mb_capture_note_marks(engine, err) != 0) {
-        goto out;
-    }
-    rc = 0;
-out:
     for (int table = 0; table < MB_TABLE_COUNT; table++) {
         clear_scan(&capture.scans[table]);
     }

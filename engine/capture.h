@@ -23,10 +23,15 @@
 
 struct mb_capture_options {
     bool accept_deletes; /* release what was held */
+    bool
+        may_breathe; /* the transaction is only for reading: let the worker write in between, where it
+                       * would have to wait for us (no WAL) */
 };
 
+/* *breathed_out: what was captured is not of one moment. No marks were noted: run it once more,
+ * without may_breathe, which then finds little to do. */
 MB_MUST_USE int mb_capture_run(struct mb_engine *engine, const struct mb_capture_options *options,
-                               struct mb_error *err);
+                               bool *breathed_out, struct mb_error *err);
 
 /* Notes the marks of the live database as they are, after writes of our own in the transaction that
  * is open on it. */
@@ -52,6 +57,9 @@ struct mb_capture_scan {
 struct mb_capture {
     struct mb_engine *engine;
     struct mb_capture_options options;
+    bool breathes; /* may_breathe, and it matters */
+    bool has_breathed;
+    int64_t breath_ms;               /* when the transaction began */
     bool is_first;                   /* this state has never seen a database */
     bool is_other;                   /* another database than before */
     bool is_migrated;                /* claude-mem has upgraded itself since */
@@ -59,6 +67,9 @@ struct mb_capture {
     bool is_quiet_sessions; /* no session came, went or changed its names since: references stand */
     struct mb_capture_scan scans[MB_TABLE_COUNT];
 };
+
+/* Called between rows: ends the read transaction and begins another, when it has lasted. */
+MB_MUST_USE int mb_capture_breathe(struct mb_capture *capture, struct mb_error *err);
 
 /* capture_marks.c: what the database looked like at the last capture. */
 MB_MUST_USE int mb_capture_marks_check(struct mb_capture *capture, struct mb_error *err);

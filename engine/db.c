@@ -427,6 +427,20 @@ bool mb_db_failed_constraint(const struct mb_db *db)
     return (db->last_code & 0xff) == SQLITE_CONSTRAINT;
 }
 
+int mb_db_is_wal(struct mb_db *db, bool *wal_out, struct mb_error *err)
+{
+    struct mb_stmt *stmt;
+    int step;
+
+    if (mb_db_query(db, "PRAGMA journal_mode", &stmt, err) != 0) {
+        return -1;
+    }
+    step = mb_db_step(stmt, err);
+    *wal_out = step == 1 && mb_db_text(stmt, 0) != NULL && strcmp(mb_db_text(stmt, 0), "wal") == 0;
+    mb_db_reset(stmt);
+    return step < 0 ? -1 : 0;
+}
+
 int mb_db_data_version(struct mb_db *db, int64_t *version_out, struct mb_error *err)
 {
     return mb_db_scalar(db, "PRAGMA data_version", 0, version_out, err);

@@ -77,14 +77,15 @@ static void roll_back(struct mb_engine *engine)
 /* Opens both transactions and captures. */
 static int begin(struct mb_engine *engine, bool accept_deletes, struct mb_error *err)
 {
-    const struct mb_capture_options options = {accept_deletes};
+    const struct mb_capture_options options = {.accept_deletes = accept_deletes};
+    bool breathed;
 
     if (mb_core_open_live(engine, err) != 0 || mb_schema_check_writable(engine->schema, err) != 0 ||
         mb_db_begin_write(engine->live, err) != 0 || mb_state_begin(engine->state, err) != 0 ||
         mb_journal_recover(engine, err) != 0) {
         return -1;
     }
-    return mb_capture_run(engine, &options, err);
+    return mb_capture_run(engine, &options, &breathed, err);
 }
 
 static int plan(struct mb_merge *merge, struct mb_error *err)
@@ -228,12 +229,19 @@ int mb_merge_flush(struct mb_merge *merge, mb_merge_finish_fn finish, void *cont
 /* Capture reads; but what a kill left in flight is looked for under the same transaction. */
 int mb_merge_capture(struct mb_engine *engine, bool accept_deletes, struct mb_error *err)
 {
-    const struct mb_capture_options options = {accept_deletes};
+    struct mb_capture_options options = {.accept_deletes = accept_deletes, .may_breathe = true};
+    bool breathed = false;
 
     mb_core_progress(engine, MB_PHASE_CAPTURE, 0, 0);
     if (mb_core_step(engine, "capture-begin", err) != 0 || mb_core_open_live(engine, err) != 0 ||
         mb_db_begin(engine->live, err) != 0 || mb_state_begin(engine->state, err) != 0 ||
-        mb_journal_recover(engine, err) != 0 || mb_capture_run(engine, &options, err) != 0 ||
+        mb_journal_recover(engine, err) != 0 ||
+        mb_capture_run(engine, &options, &breathed, err) != 0) {
+        roll_back(engine);
+        return -1;
+    }
+    options.may_breathe = false;
+    if ((breathed && mb_capture_run(engine, &options, &breathed, err) != 0) ||
         mb_core_step(engine, "capture-commit", err) != 0 ||
         mb_state_commit(engine->state, err) != 0) {
         roll_back(engine);

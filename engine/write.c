@@ -152,6 +152,41 @@ int mb_write_delete(struct mb_engine *engine, int table, int64_t rowid,
                                                  : rc;
 }
 
+static bool is_payload(const struct mb_schema_column *column)
+{
+    return !column->is_local && !column->is_identity && column->register_index < 0;
+}
+
+int mb_write_fill(struct mb_engine *engine, const struct mb_state_row *known,
+                  const struct mb_record *record, enum mb_write_result *result_out,
+                  struct mb_error *err)
+{
+    struct mb_live_row *row = mb_alloc(sizeof(*row));
+    struct mb_write_list *list = mb_alloc_zeroed(1, sizeof(*list));
+    struct mb_stmt *stmt = NULL;
+    int rc = mb_live_find(engine, known->table, known->local, row, &stmt, err);
+
+    *result_out = MB_WRITE_NOTHING;
+    for (size_t i = 0; rc == 1 && i < record->column_count; i++) {
+        int index = mb_schema_column_find(row->schema, record->columns[i].name);
+        if (index >= 0 && is_payload(&row->schema->columns[index]) &&
+            row->values[index].type == MB_VALUE_NULL &&
+            record->columns[i].value.type != MB_VALUE_NULL) {
+            mb_write_list_add(list, record->columns[i].name, &record->columns[i].value);
+        }
+    }
+    mb_db_reset(stmt);
+    if (rc == 1 && list->count > 0) {
+        *result_out = MB_WRITE_DONE;
+        rc = mb_write_list_update(engine, mb_profile_tables[known->table].name, known->local, list,
+                                  err);
+        rc = mb_write_savepoint_end(engine, false, rc, result_out, err);
+    }
+    free(list);
+    free(row);
+    return rc < 0 ? -1 : 0;
+}
+
 int mb_write_columns(struct mb_engine *engine, int table, int64_t rowid,
                      const struct mb_record *record, struct mb_error *err)
 {
@@ -161,8 +196,7 @@ int mb_write_columns(struct mb_engine *engine, int table, int64_t rowid,
 
     for (size_t i = 0; i < record->column_count; i++) {
         int index = mb_schema_column_find(schema, record->columns[i].name);
-        if (index >= 0 && !schema->columns[index].is_local &&
-            schema->columns[index].register_index < 0 && !schema->columns[index].is_identity) {
+        if (index >= 0 && is_payload(&schema->columns[index])) {
             mb_write_list_add(list, record->columns[i].name, &record->columns[i].value);
         }
     }

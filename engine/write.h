@@ -31,6 +31,12 @@ MB_MUST_USE int mb_write_registers(struct mb_engine *engine, struct mb_state_row
 MB_MUST_USE int mb_write_delete(struct mb_engine *engine, int table, int64_t rowid,
                                 const uint8_t id[static MB_ROW_ID_SIZE], struct mb_error *err);
 
+/* Fills payload columns of a mapped row that are NULL and that the record has: an older claude-mem
+ * passed the row on without them. */
+MB_MUST_USE int mb_write_fill(struct mb_engine *engine, const struct mb_state_row *known,
+                              const struct mb_record *record, enum mb_write_result *result_out,
+                              struct mb_error *err);
+
 /* Writes columns of a record that the database did not have before. */
 MB_MUST_USE int mb_write_columns(struct mb_engine *engine, int table, int64_t rowid,
                                  const struct mb_record *record, struct mb_error *err);
