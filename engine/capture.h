@@ -23,9 +23,9 @@
 
 struct mb_capture_options {
     bool accept_deletes; /* release what was held */
-    bool
-        may_breathe; /* the transaction is only for reading: let the worker write in between, where it
-                       * would have to wait for us (no WAL) */
+    /* The transaction is only for reading: let the worker write in between, where it would have to wait
+     * for us (no WAL). */
+    bool may_breathe;
 };
 
 /* *breathed_out: what was captured is not of one moment. No marks were noted: run it once more,

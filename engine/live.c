@@ -107,17 +107,12 @@ void mb_live_row_id(struct mb_engine *engine, const struct mb_live_row *row, int
     mb_identity_row_id(engine->state->sha, &identity, copy, out);
 }
 
-/* The row id of the observation that a tool use points at, as a value; NULL if it has none that we
- * know. */
-static int observation_value(struct mb_engine *engine, const struct mb_live_row *row,
-                             struct mb_regs *regs, struct mb_value *value_out, struct mb_error *err)
+/* The row id of the observation that a tool use points at: 1, or 0 if it has none that we know. */
+static int observation_id(struct mb_engine *engine, const struct mb_live_row *row,
+                          uint8_t id_out[static MB_ROW_ID_SIZE], struct mb_error *err)
 {
     const struct mb_value *link;
-    uint8_t id[MB_ROW_ID_SIZE];
-    int found;
 
-    memset(value_out, 0, sizeof(*value_out));
-    value_out->type = MB_VALUE_NULL;
     if (row->schema->observation_column < 0) {
         return 0;
     }
@@ -125,26 +120,37 @@ static int observation_value(struct mb_engine *engine, const struct mb_live_row 
     if (link->type != MB_VALUE_INTEGER) {
         return 0;
     }
-    found = mb_state_id_at(engine->state, MB_TABLE_OBSERVATIONS, link->integer, id, err);
+    return mb_state_id_at(engine->state, MB_TABLE_OBSERVATIONS, link->integer, id_out, err);
+}
+
+/* A reference as a value. The id is copied: the sessions in memory may move while the registers
+ * are used. */
+static int reference_value(struct mb_engine *engine, const struct mb_live_row *row,
+                           enum mb_profile_register_kind kind, struct mb_regs *regs,
+                           struct mb_value *value_out, struct mb_error *err)
+{
+    size_t offset = kind == MB_REGISTER_SESSION ? 0 : MB_ROW_ID_SIZE;
+    int found;
+
+    if (regs->owned == NULL) {
+        regs->owned = mb_alloc_zeroed(2, MB_ROW_ID_SIZE);
+    }
+    memset(value_out, 0, sizeof(*value_out));
+    value_out->type = MB_VALUE_NULL;
+    if (kind == MB_REGISTER_SESSION) {
+        found = row->session != NULL && row->session->has_id ? 1 : 0;
+        if (found == 1) {
+            memcpy(regs->owned, row->session->id, MB_ROW_ID_SIZE);
+        }
+    } else {
+        found = observation_id(engine, row, regs->owned + offset, err);
+    }
     if (found == 1) {
-        MB_ASSERT(regs->owned == NULL);
-        regs->owned = mb_alloc_copy(id, MB_ROW_ID_SIZE);
         value_out->type = MB_VALUE_BLOB;
-        value_out->data = regs->owned;
+        value_out->data = regs->owned + offset;
         value_out->size = MB_ROW_ID_SIZE;
     }
     return found < 0 ? -1 : 0;
-}
-
-static void session_value(const struct mb_live_row *row, struct mb_value *value_out)
-{
-    memset(value_out, 0, sizeof(*value_out));
-    value_out->type = MB_VALUE_NULL;
-    if (row->session != NULL && row->session->has_id) {
-        value_out->type = MB_VALUE_BLOB;
-        value_out->data = row->session->id;
-        value_out->size = MB_ROW_ID_SIZE;
-    }
 }
 
 int mb_live_regs(struct mb_engine *engine, const struct mb_live_row *row, struct mb_regs *regs_out,
@@ -156,25 +162,19 @@ int mb_live_regs(struct mb_engine *engine, const struct mb_live_row *row, struct
 
     mb_regs_init(regs_out);
     for (size_t i = 0; profile->registers[i].name != NULL; i++) {
+        const struct mb_profile_register *reg = &profile->registers[i];
         struct mb_value value;
-        const struct mb_value *column;
-        switch (profile->registers[i].kind) {
-        case MB_REGISTER_SESSION: session_value(row, &value); break;
-        case MB_REGISTER_OBSERVATION:
-            if (observation_value(engine, row, regs_out, &value, err) != 0) {
-                return -1;
-            }
-            break;
-        case MB_REGISTER_COLUMN:
-        default:
-            column = by_name(row, profile->registers[i].name);
+        if (reg->kind == MB_REGISTER_COLUMN) {
+            const struct mb_value *column = by_name(row, reg->name);
             if (column == NULL) {
                 continue; /* an older schema: the register is not known here */
             }
             value = *column;
-            break;
+        } else if (reference_value(engine, row, reg->kind, regs_out, &value, err) != 0) {
+            mb_regs_release(regs_out);
+            return -1;
         }
-        mb_regs_make(profile->registers[i].rule, &value, &initial, &regs_out->items[i]);
+        mb_regs_make(reg->rule, &value, &initial, &regs_out->items[i]);
     }
     return 0;
 }

@@ -20,7 +20,7 @@
 
 /* Which registers the live row must get. Their dirty marks go. */
 static int choose_registers(struct mb_engine *engine, const struct mb_live_row *row,
-                            const struct mb_regs *local, struct mb_state_row *known,
+                            const struct mb_regs *local, struct mb_state_row *known, uint32_t mask,
                             struct mb_write_list *list, const char **first_name,
                             struct mb_error *err)
 {
@@ -30,6 +30,9 @@ static int choose_registers(struct mb_engine *engine, const struct mb_live_row *
         struct mb_reg *kept = &known->regs.items[i];
         const struct mb_reg *mine = &local->items[i];
         bool is_at_hand = !kept->is_hashed || kept->value.data != NULL;
+        if ((mask >> i & 1) == 0) {
+            continue;
+        }
         if (!is_at_hand && kept->is_dirty && !mb_regs_same_value(kept, mine)) {
             continue; /* waits for the text, which the store has */
         }
@@ -58,51 +61,88 @@ static int choose_registers(struct mb_engine *engine, const struct mb_live_row *
     return 0;
 }
 
-/* The database keeps its own values: they are not changes of a person here, and the known ones are
+/* The database keeps its own value: that is not a change of a person here, and the known one is
  * tried again. */
-static void mark_refused(const struct mb_live_row *row, const struct mb_regs *local,
-                         struct mb_state_row *known)
+static void mark_refused(const struct mb_regs *local, struct mb_state_row *known, uint32_t mask)
 {
-    for (size_t i = 0; row->schema->profile->registers[i].name != NULL; i++) {
+    for (size_t i = 0; i < MB_PROFILE_REGISTERS_MAX; i++) {
         struct mb_reg *kept = &known->regs.items[i];
         const struct mb_reg *mine = &local->items[i];
-        if (kept->is_present && mine->is_present && kept->value.type != MB_VALUE_NULL &&
-            !mb_regs_same_value(kept, mine)) {
+        if ((mask >> i & 1) != 0 && kept->is_present && mine->is_present &&
+            kept->value.type != MB_VALUE_NULL && !mb_regs_same_value(kept, mine)) {
             kept->is_dirty = true;
             kept->seen = mb_regs_fingerprint(mine);
         }
     }
 }
 
+/* Writes the registers of the mask in one statement: all or none. */
+static int write_some(struct mb_engine *engine, const struct mb_live_row *row,
+                      const struct mb_regs *local, struct mb_state_row *known, uint32_t mask,
+                      const char **first_name, enum mb_write_result *result_out,
+                      struct mb_error *err)
+{
+    struct mb_write_list *list = mb_alloc_zeroed(1, sizeof(*list));
+    int rc = mb_write_savepoint(engine, err);
+
+    *result_out = MB_WRITE_NOTHING;
+    if (rc == 0) {
+        rc = choose_registers(engine, row, local, known, mask, list, first_name, err);
+        if (rc == 0 && list->count > 0) {
+            *result_out = MB_WRITE_DONE;
+            rc = mb_write_list_update(engine, row->schema->profile->name, known->local, list, err);
+        }
+        rc = mb_write_savepoint_end(engine, true, rc, result_out, err);
+    }
+    free(list);
+    if (rc == 0 && *result_out == MB_WRITE_REFUSED) {
+        mark_refused(local, known, mask);
+    }
+    return rc;
+}
+
+/* One value that is refused must not keep the others away: one by one. */
+static int write_each(struct mb_engine *engine, const struct mb_live_row *row,
+                      const struct mb_regs *local, struct mb_state_row *known,
+                      const char **first_name, enum mb_write_result *result_out,
+                      struct mb_error *err)
+{
+    *result_out = MB_WRITE_REFUSED;
+    for (unsigned i = 0; row->schema->profile->registers[i].name != NULL; i++) {
+        enum mb_write_result result;
+        const char *name = NULL;
+        if (write_some(engine, row, local, known, (uint32_t)1 << i, &name, &result, err) != 0) {
+            return -1;
+        }
+        if (result == MB_WRITE_DONE) {
+            *result_out = MB_WRITE_DONE;
+            *first_name = name;
+        }
+    }
+    return 0;
+}
+
 int mb_write_registers(struct mb_engine *engine, struct mb_state_row *known, const char *source,
                        enum mb_write_result *result_out, struct mb_error *err)
 {
     struct mb_live_row *row = mb_alloc(sizeof(*row));
-    struct mb_write_list *list = mb_alloc_zeroed(1, sizeof(*list));
     struct mb_stmt *stmt = NULL;
     struct mb_regs local;
     const char *first_name = NULL;
     char why[160];
-    int rc = -1;
+    int rc = mb_live_find(engine, known->table, known->local, row, &stmt, err);
 
     mb_regs_init(&local);
     *result_out = MB_WRITE_NOTHING;
-    rc = mb_live_find(engine, known->table, known->local, row, &stmt, err);
     if (rc != 1) {
         goto out; /* gone: the next capture sees it */
     }
-    rc = -1;
-    if (mb_live_regs(engine, row, &local, err) != 0 || mb_write_savepoint(engine, err) != 0) {
-        goto out;
+    rc = mb_live_regs(engine, row, &local, err);
+    if (rc == 0) {
+        rc = write_some(engine, row, &local, known, UINT32_MAX, &first_name, result_out, err);
     }
-    rc = choose_registers(engine, row, &local, known, list, &first_name, err);
-    if (rc == 0 && list->count > 0) {
-        *result_out = MB_WRITE_DONE;
-        rc = mb_write_list_update(engine, row->schema->profile->name, known->local, list, err);
-    }
-    rc = mb_write_savepoint_end(engine, true, rc, result_out, err);
     if (rc == 0 && *result_out == MB_WRITE_REFUSED) {
-        mark_refused(row, &local, known);
+        rc = write_each(engine, row, &local, known, &first_name, result_out, err);
     }
     if (rc != 0 || *result_out != MB_WRITE_DONE) {
         goto out;
@@ -115,7 +155,6 @@ int mb_write_registers(struct mb_engine *engine, struct mb_state_row *known, con
 out:
     mb_db_reset(stmt);
     mb_regs_release(&local);
-    free(list);
     free(row);
     return rc;
 }

@@ -246,6 +246,24 @@ TEST(a_value_that_a_constraint_refuses_is_not_answered_with_the_old_one)
     fleet_free(fleet);
 }
 
+TEST(a_value_that_is_refused_keeps_no_other_away)
+{
+    struct fleet *fleet = make_pair(0);
+    struct fleet_machine *a = fleet->machines[0];
+    struct fleet_machine *b = fleet->machines[1];
+
+    fleet_sql(a, "PRAGMA ignore_check_constraints=ON");
+    fleet_sql(a, "UPDATE sdk_sessions SET status='paused'");
+    fleet_sync(a);
+    fleet_sync(b);
+    fleet_sql(a, "UPDATE sdk_sessions SET custom_title='named'");
+    fleet_sync(a);
+    fleet_sync(b);
+    CHECK_TEXT(fleet_text(b, "SELECT custom_title FROM sdk_sessions"), "named");
+    CHECK_TEXT(fleet_text(b, "SELECT status FROM sdk_sessions"), "active");
+    fleet_free(fleet);
+}
+
 TEST(a_row_edited_by_hand_stays_as_it_was_elsewhere)
 {
     struct fleet *fleet = make_pair(20);
@@ -316,5 +334,6 @@ TEST_LIST(TEST_ROW(deletes_that_arrived_and_were_held_stay_held_through_a_heal),
           TEST_ROW(a_head_that_is_replaced_while_we_pull_is_looked_for_again),
           TEST_ROW(a_full_push_says_a_column_once_that_came_before_the_database_had_it),
           TEST_ROW(a_value_that_a_constraint_refuses_is_not_answered_with_the_old_one),
+          TEST_ROW(a_value_that_is_refused_keeps_no_other_away),
           TEST_ROW(a_row_edited_by_hand_stays_as_it_was_elsewhere),
           TEST_ROW(tool_uses_that_came_before_they_were_switched_on_come_off_the_shelf));
