@@ -23,8 +23,8 @@
 
 struct mb_capture_options {
     bool accept_deletes; /* release what was held */
-    /* The transaction is only for reading: let the worker write in between, where it would have to wait
-     * for us (no WAL). */
+    /* The transaction is only for reading: let the worker write in between, where it would have to
+     * wait for us (no WAL). */
     bool may_breathe;
 };
 
