@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: MIT */
+#include "engine.h"
 #include "op_list.h"
 #include "render.h"
 
@@ -11,10 +12,15 @@ struct version_request {
 static int run(struct mb_context *ctx, const void *data, struct mb_report *report,
                struct mb_error *err)
 {
+    struct mb_engine_versions versions;
+
     (void)data;
     (void)err;
+    mb_engine_library_versions(&versions);
     mb_json_add_text(report->json, "version", ctx->version);
-    mb_render_add(&report->text, "membridge %s\n", ctx->version);
+    mb_json_add_text(report->json, "sqlite", versions.sqlite);
+    mb_json_add_bool(report->json, "sqlite_has_wal_reset_fix", versions.sqlite_has_wal_reset_fix);
+    mb_render_add(&report->text, "membridge %s (SQLite %s)\n", ctx->version, versions.sqlite);
     if (ctx->is_verbose) {
         mb_render_add(&report->text,
                       "Copyright the membridge contributors. MIT licence: do as you like, no "
