@@ -125,8 +125,7 @@ static int shelf_is_due(struct mb_engine *engine, bool *due_out, struct mb_error
         mb_state_get_int(engine->state, "shelf_time", 0, &tried, err) != 0) {
         return -1;
     }
-    *due_out =
-        shape != (int64_t)engine->schema->shape || now < tried || now - tried >= SHELF_EVERY_MS;
+    *due_out = shape != engine->schema->shape || now < tried || now - tried >= SHELF_EVERY_MS;
     return 0;
 }
 
@@ -164,7 +163,7 @@ static int retry_shelf(struct mb_engine *engine, struct mb_error *err)
     free(lines);
     engine->counts.parked = parked; /* what stays was counted when it came */
     if (step != 0 ||
-        mb_state_set_int(engine->state, "shelf_shape", (int64_t)engine->schema->shape, err) != 0) {
+        mb_state_set_int(engine->state, "shelf_shape", engine->schema->shape, err) != 0) {
         return -1;
     }
     return mb_state_set_int(engine->state, "shelf_time", mb_core_now(engine), err);
@@ -195,7 +194,7 @@ static int fill_extra(struct mb_engine *engine, struct mb_error *err)
     if (mb_state_get_int(engine->state, "extra_shape", 0, &tried, err) != 0) {
         return -1;
     }
-    if (tried == (int64_t)engine->schema->shape) {
+    if (tried == engine->schema->shape) {
         return 0;
     }
     if (mb_db_query(engine->state->db, "SELECT id, record FROM extra", &stmt, err) != 0) {
@@ -221,8 +220,7 @@ static int fill_extra(struct mb_engine *engine, struct mb_error *err)
         }
     }
     return step != 0 ? -1
-                     : mb_state_set_int(engine->state, "extra_shape",
-                                        (int64_t)engine->schema->shape, err);
+                     : mb_state_set_int(engine->state, "extra_shape", engine->schema->shape, err);
 }
 
 int mb_apply_leftovers(struct mb_engine *engine, struct mb_error *err)
@@ -255,6 +253,6 @@ int mb_apply_has_leftovers(struct mb_engine *engine, bool *has_out, struct mb_er
         return -1;
     }
     *has_out = count > 0 || (shelf_count > 0 && shelf_due) ||
-               (extra_count > 0 && extra_shape != (int64_t)engine->schema->shape);
+               (extra_count > 0 && extra_shape != engine->schema->shape);
     return 0;
 }

@@ -8,6 +8,7 @@
 #include "alloc.h"
 #include "capture.h"
 #include "file.h"
+#include "fingerprint.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -128,7 +129,7 @@ static int sessions_fingerprint(struct mb_engine *engine, int64_t *fingerprint_o
                                 struct mb_error *err)
 {
     struct mb_stmt *stmt;
-    uint64_t hash = 14695981039346656037u;
+    uint64_t sum = 0;
     int step;
 
     if (mb_db_query(engine->live,
@@ -137,17 +138,12 @@ static int sessions_fingerprint(struct mb_engine *engine, int64_t *fingerprint_o
         return -1;
     }
     while ((step = mb_db_step(stmt, err)) == 1) {
-        uint64_t row = (uint64_t)mb_db_int(stmt, 0) * 1099511628211u;
-        for (int column = 1; column <= 2; column++) {
-            const char *text = mb_db_text(stmt, column);
-            for (; text != NULL && *text != '\0'; text++) {
-                row = (row ^ (uint8_t)*text) * 1099511628211u;
-            }
-            row = (row ^ 0xff) * 1099511628211u;
-        }
-        hash += row; /* order does not matter */
+        int64_t rowid = mb_db_int(stmt, 0);
+        uint64_t row = mb_fingerprint_add(MB_FINGERPRINT_START, &rowid, sizeof(rowid));
+        row = mb_fingerprint_add_text(row, mb_db_text(stmt, 1));
+        sum += mb_fingerprint_add_text(row, mb_db_text(stmt, 2)); /* order does not matter */
     }
-    *fingerprint_out = (int64_t)(hash >> 1);
+    *fingerprint_out = mb_fingerprint_int64(sum);
     return step;
 }
 
@@ -181,7 +177,7 @@ int mb_capture_marks_check(struct mb_capture *capture, struct mb_error *err)
     if (capture->is_first) {
         return 0;
     }
-    capture->is_migrated = schema != (int64_t)engine->schema->fingerprint;
+    capture->is_migrated = schema != engine->schema->fingerprint;
     capture->is_quiet_sessions = sessions == sessions_now;
     /* A device number alone changes with every mount of some file systems. */
     capture->is_other = inode != inode_now;
@@ -203,21 +199,19 @@ static int fts_mark(struct mb_engine *engine, int table, int64_t *mark_out, stru
     struct mb_stmt *stmt = NULL;
     char *sql = mb_alloc_format("SELECT block FROM %s_data WHERE id IN (1, 10) ORDER BY id",
                                 mb_profile_tables[table].fts);
-    uint64_t hash = 14695981039346656037u;
+    uint64_t mark = MB_FINGERPRINT_START;
     int rc = mb_db_prepare(engine->live, sql, &stmt, err);
     int step = rc;
 
     while (rc == 0 && (step = mb_db_step(stmt, err)) == 1) {
         size_t size;
         const uint8_t *data = mb_db_blob(stmt, 0, &size);
-        hash = (hash ^ size) * 1099511628211u;
-        for (size_t i = 0; i < size; i++) {
-            hash = (hash ^ data[i]) * 1099511628211u;
-        }
+        mark = mb_fingerprint_add(mark, &size, sizeof(size));
+        mark = mb_fingerprint_add(mark, data, size);
     }
     mb_db_finalize(stmt);
     free(sql);
-    *mark_out = (int64_t)(hash >> 1 | 1);
+    *mark_out = mb_fingerprint_int64(mark);
     return step;
 }
 
@@ -294,5 +288,5 @@ int mb_capture_marks_save(struct mb_engine *engine, struct mb_error *err)
         mb_state_set_int(state, "db_sessions", sessions, err) != 0) {
         return -1;
     }
-    return mb_state_set_int(state, "db_schema", (int64_t)engine->schema->fingerprint, err);
+    return mb_state_set_int(state, "db_schema", engine->schema->fingerprint, err);
 }

@@ -4,6 +4,7 @@
 
 #include "alloc.h"
 #include "assert.h"
+#include "fingerprint.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -182,7 +183,7 @@ int mb_live_regs(struct mb_engine *engine, const struct mb_live_row *row, struct
 int64_t mb_live_twin(const struct mb_live_row *row)
 {
     const struct mb_value *parts[2];
-    uint64_t hash = 14695981039346656037u;
+    uint64_t twin = MB_FINGERPRINT_START;
 
     if (row->schema->hash_column < 0 || row->schema->memory_column < 0) {
         return 0;
@@ -193,12 +194,10 @@ int64_t mb_live_twin(const struct mb_live_row *row)
         if (parts[i]->type != MB_VALUE_TEXT) {
             return 0;
         }
-        for (size_t k = 0; k <= parts[i]->size; k++) { /* with a NUL between */
-            uint8_t byte = k < parts[i]->size ? parts[i]->data[k] : 0;
-            hash = (hash ^ byte) * 1099511628211u;
-        }
+        twin = mb_fingerprint_add(twin, parts[i]->data, parts[i]->size);
+        twin = mb_fingerprint_add(twin, "", 1); /* a NUL between */
     }
-    return (int64_t)(hash >> 1 | 1);
+    return mb_fingerprint_int64(twin);
 }
 
 const struct mb_value *mb_live_title(const struct mb_live_row *row)

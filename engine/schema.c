@@ -3,6 +3,7 @@
 #include "schema.h"
 
 #include "alloc.h"
+#include "fingerprint.h"
 #include "limits.h"
 #include "schema_triggers.h"
 #include "text.h"
@@ -242,11 +243,11 @@ static int refuse(struct mb_db *live, const struct mb_schema *schema, struct mb_
     return mb_error_advise(err, "name claude-mem's database with CLAUDE_MEM_DB or --db");
 }
 
-/* FNV-1a over the applied versions: says only "the same" or "another". */
+/* The applied versions: says only "the same" or "another". */
 static int load_fingerprint(struct mb_db *live, struct mb_schema *schema, struct mb_error *err)
 {
     struct mb_stmt *stmt;
-    uint64_t hash = 14695981039346656037u;
+    uint64_t hash = MB_FINGERPRINT_START;
     int64_t has_table = 0;
     int step;
 
@@ -255,7 +256,7 @@ static int load_fingerprint(struct mb_db *live, struct mb_schema *schema, struct
         return -1;
     }
     if (has_table == 0) {
-        schema->fingerprint = hash;
+        schema->fingerprint = mb_fingerprint_int64(hash);
         return 0;
     }
     if (mb_db_query(live, "SELECT version FROM schema_versions ORDER BY version", &stmt, err) !=
@@ -263,31 +264,26 @@ static int load_fingerprint(struct mb_db *live, struct mb_schema *schema, struct
         return -1;
     }
     while ((step = mb_db_step(stmt, err)) == 1) {
-        uint64_t version = (uint64_t)mb_db_int(stmt, 0);
-        for (int i = 0; i < 8; i++) {
-            hash = (hash ^ (version >> (8 * i) & 0xff)) * 1099511628211u;
-        }
+        int64_t version = mb_db_int(stmt, 0);
+        hash = mb_fingerprint_add(hash, &version, sizeof(version));
     }
-    schema->fingerprint = hash >> 1; /* kept as a signed integer */
+    schema->fingerprint = mb_fingerprint_int64(hash);
     return step;
 }
 
 static void note_shape(struct mb_schema *schema)
 {
-    uint64_t hash = 14695981039346656037u;
+    uint64_t hash = MB_FINGERPRINT_START;
 
     for (int i = 0; i < MB_TABLE_COUNT; i++) {
         const struct mb_schema_table *table = &schema->tables[i];
-        hash = (hash ^ (table->is_present ? 1u : 2u)) * 1099511628211u;
-        for (size_t k = 0; k < table->column_count; k++) {
-            uint64_t name = 14695981039346656037u; /* columns in any order */
-            for (const char *c = table->columns[k].name; *c != '\0'; c++) {
-                name = (name ^ (uint8_t)*c) * 1099511628211u;
-            }
-            hash += name;
+        uint64_t columns = table->is_present ? 1 : 0;
+        for (size_t k = 0; k < table->column_count; k++) { /* in any order */
+            columns += mb_fingerprint_add_text(MB_FINGERPRINT_START, table->columns[k].name);
         }
+        hash = mb_fingerprint_add(hash, &columns, sizeof(columns));
     }
-    schema->shape = hash >> 1;
+    schema->shape = mb_fingerprint_int64(hash);
 }
 
 static int load_table(struct mb_db *live, struct mb_schema *schema, int index, bool with_tool_uses,

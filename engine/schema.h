@@ -47,10 +47,9 @@ struct mb_schema {
     struct mb_schema_table tables[MB_TABLE_COUNT];
     bool content_is_unique; /* sdk_sessions.content_session_id alone is UNIQUE: old schemas */
     bool has_platform;
-    uint64_t
-        /* of the synced tables and their columns: what could not be held before may be now */
-        shape;
-    uint64_t fingerprint; /* of schema_versions: claude-mem has upgraded itself when it changes */
+    /* Of the synced tables and their columns: what could not be held before may be now. */
+    int64_t shape;
+    int64_t fingerprint; /* of schema_versions: claude-mem has upgraded itself when it changes */
     char *
         foreign_trigger; /* NULL, or a sentence about a trigger or view that our writes would run */
 };

@@ -4,6 +4,7 @@
 
 #include "alloc.h"
 #include "assert.h"
+#include "fingerprint.h"
 #include "identity.h"
 
 #include <stdlib.h>
@@ -30,12 +31,8 @@ struct mb_sessions {
 
 static size_t hash_bytes(const void *data, size_t size)
 {
-    const uint8_t *bytes = data;
-    uint64_t hash = 14695981039346656037u;
+    uint64_t hash = mb_fingerprint_add(MB_FINGERPRINT_START, data, size);
 
-    for (size_t i = 0; i < size; i++) {
-        hash = (hash ^ bytes[i]) * 1099511628211u;
-    }
     return (size_t)(hash ^ hash >> 32);
 }
 
