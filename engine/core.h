@@ -7,10 +7,10 @@
  * with it. Private to engine/. The flow is in engine.c, push.c and pull.c; everything else is a
  * part of it:
  *
- *   capture   the live database -> state and outbox       (capture*.c, witness.c)
- *   push      outbox -> segments and a head in the store  (push.c, stream.c, fold.c)
+ *   capture   the live database -> state and outbox       (capture*.c)
+ *   push      outbox -> segments and a head in the store  (push*.c, stream.c)
  *   pull      heads and segments -> records               (pull.c)
- *   merge     records -> live database and state          (merge.c, apply*.c, attach.c, journal.c)
+ *   merge     records -> live database and state          (merge.c, apply*.c, write*.c, attach.c, journal.c)
  */
 
 #include "buf.h"

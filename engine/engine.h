@@ -57,9 +57,8 @@ struct mb_engine_config {
     const char *project;   /* CLAUDE_PROJECT_ID */
     const char *db_path;   /* claude-mem.db */
     const char *state_dir; /* made if missing, mode 0700; holds state.db and the lock */
-    const char *
-        /* for messages, and to notice that another store was named; no secrets; NULL: "" */
-        store_name;
+    /* For messages, and to notice that another store was named; no secrets; NULL: "". */
+    const char *store_name;
     const char *backup_dir; /* made when the first backup is; NULL: no backups (tests) */
     struct mb_store *store; /* borrowed; NULL for operations that need none */
     const struct mb_store_counts *store_counts; /* borrowed; of the trace wrapper, or NULL */

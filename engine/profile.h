@@ -32,9 +32,8 @@ struct mb_profile_register {
     const char *name; /* of the column; of a reference: its name in records */
     enum mb_profile_register_kind kind;
     enum mb_profile_rule rule;
-    bool
-        /* made by the program, differs by nature: losing values are not listed as conflicts */
-        is_quiet;
+    /* Made by the program, differs by nature: losing values are not listed as conflicts. */
+    bool is_quiet;
 };
 
 struct mb_profile_identity {

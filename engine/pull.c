@@ -102,9 +102,8 @@ static int read_head(struct pull *pull, const struct mb_stream_key *key, struct 
         pull->is_stale = true;
     }
     if (err->code == MB_ERR_NOT_FOUND) {
-        err->code =
-            /* a folder that is synced by others may bring a head before its segments */
-            MB_ERR_TEMPORARY;
+        /* A folder that is synced by others may bring a head before its segments. */
+        err->code = MB_ERR_TEMPORARY;
         (void)mb_error_wrap(err, "not everything is there yet");
         (void)mb_error_advise(
             err, "pull again in a moment; if it stays away, run 'membridge push --full' on "

@@ -27,8 +27,8 @@
 
 /* Hybrid logical clock and the machine that made it. Ordered by hlc, then machine bytes. */
 struct mb_version {
-    int64_t
-        hlc; /* ms, 0..MB_LIMIT_HLC_MS; of a value never seen to change: when the row was made */
+    /* Milliseconds, 0..MB_LIMIT_HLC_MS; of a value never seen to change: when the row was made. */
+    int64_t hlc;
     uint8_t machine[MB_MACHINE_ID_SIZE]; /* zeros for a value never seen to change */
 };
 

@@ -24,8 +24,7 @@ struct mb_reg {
     bool is_dirty;
     bool is_hashed; /* LONGEST: digest and value.size count; value.data may be NULL (not at hand) */
     struct mb_version version;
-    struct mb_version
-        parent; /* the version that it replaced; `version` itself if it replaced none */
+    struct mb_version parent; /* that it replaced; `version` itself if it replaced none */
     struct mb_value value;
     uint8_t digest[MB_REGS_DIGEST_SIZE];
     uint64_t seen;

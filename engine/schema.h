@@ -50,8 +50,8 @@ struct mb_schema {
     /* Of the synced tables and their columns: what could not be held before may be now. */
     int64_t shape;
     int64_t fingerprint; /* of schema_versions: claude-mem has upgraded itself when it changes */
-    char *
-        foreign_trigger; /* NULL, or a sentence about a trigger or view that our writes would run */
+    /* NULL, or a sentence about a trigger or view that our writes would run. */
+    char *foreign_trigger;
 };
 
 /* MB_ERR_SCHEMA: not claude-mem's, or older than the oldest profile; the message says which. */
