@@ -10,7 +10,8 @@
  *   capture   the live database -> state and outbox       (capture*.c)
  *   push      outbox -> segments and a head in the store  (push*.c, stream.c)
  *   pull      heads and segments -> records               (pull.c)
- *   merge     records -> live database and state          (merge.c, apply*.c, write*.c, attach.c, journal.c)
+ *   merge     records -> live database and state          (merge.c, apply*.c, write*.c, attach.c,
+ *                                                          journal.c)
  */
 
 #include "buf.h"
