@@ -214,9 +214,9 @@ COVER = {"machine": "0" * 15 + "1", "sequence": 1, "chain": "0" * 32}
 KINDS = {
     # What is in order, however it looks.
     "good": with_segment(lambda stream: stream.records(observation())),
-    # The logical clock at its end.
-    "good-late": with_segment(lambda stream: stream.records(observation(
-        r={"session": [None], "project": ["late", 253402300799999, "f" * 16]}))),  # fmt: skip
+    # A time that nobody could outdo.
+    "late": bad_record(observation(
+        r={"session": [None], "project": ["late", 253402300799999, "f" * 16]})),  # fmt: skip
     # Bombs and sizes.
     "bomb-zeros": bad_segment(put_object(SEGMENT, bomb(b"\0", GIB))),
     "bomb-lines": bad_segment(put_object(SEGMENT, bomb(b"\n", GIB))),
