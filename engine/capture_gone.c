@@ -151,7 +151,7 @@ static int take_twins(struct mb_capture *capture, struct gone_list *list, struct
     for (size_t i = 0; i < list->count; i++) {
         struct mb_state_row row;
         bool has_twin = false;
-        /* What is held vanished before: a twin that stands now came later, and tells nothing of it. */
+        /* What is held vanished before: a twin that stands now came later, and tells nothing. */
         if (list->items[i].table == MB_TABLE_OBSERVATIONS && !list->items[i].is_held) {
             if (mb_state_row_find(engine->state, list->items[i].row.id, &row, err) != 1) {
                 goto out;
