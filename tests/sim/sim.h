@@ -148,11 +148,12 @@ struct sim_row {
     unsigned made;              /* how often it was made: copies, sessions made again */
     unsigned made_by;           /* a bit for each machine */
     unsigned deleted_by;
-    unsigned guarded_by; /* machines that deleted it in a mass delete, which must be held */
-    unsigned cleaned_by; /* whose claude-mem removed it in a migration: it is not put back */
-    bool is_deleted;     /* a person deleted it somewhere */
-    bool is_dead;        /* ... and that was published */
-    bool is_unsure;      /* deleted, made again or lost in a way that leaves both outcomes open */
+    unsigned doubtful_by; /* deleted there, perhaps before a capture ever saw the row */
+    unsigned guarded_by;  /* machines that deleted it in a mass delete, which must be held */
+    unsigned cleaned_by;  /* whose claude-mem removed it in a migration: it is not put back */
+    bool is_deleted;      /* a person deleted it somewhere */
+    bool is_dead;         /* ... and that was published */
+    bool is_unsure;       /* deleted, made again or lost in a way that leaves both outcomes open */
     bool
         is_register_unsure; /* a change was lost with a database or a state: an old value may win */
     bool is_suppressed;     /* a twin's clean-up or a void hold: machines may differ */

@@ -193,6 +193,7 @@ void sim_ledger_deleted(struct sim_machine *machine, int row_index)
     }
     if (machine->known[row_index] == 0 || is_fresh(machine, row_index)) {
         row->is_unsure = true;
+        row->doubtful_by |= 1u << machine->index;
         return;
     }
     (void)add_pending(machine, row_index);
@@ -208,6 +209,11 @@ void sim_ledger_mass_deleted(struct sim_machine *machine, const int *rows, size_
 
     doubt_uncaptured_deletes(machine);
     machine->is_holding = true;
+    for (size_t i = 0; i < ledger->row_count; i++) { /* held with the mass, if it was seen at all */
+        if ((ledger->rows[i].doubtful_by >> machine->index & 1u) != 0) {
+            ledger->rows[i].is_suppressed = true;
+        }
+    }
     for (size_t i = 0; i < count; i++) {
         struct sim_row *row = &ledger->rows[rows[i]];
 
