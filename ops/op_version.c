@@ -20,8 +20,9 @@ static int run(struct mb_context *ctx, const void *data, struct mb_report *repor
     mb_json_add_text(report->json, "version", ctx->version);
     mb_json_add_text(report->json, "sqlite", versions.sqlite);
     mb_json_add_bool(report->json, "sqlite_has_wal_reset_fix", versions.sqlite_has_wal_reset_fix);
-    mb_render_add(&report->text, "membridge %s (SQLite %s)\n", ctx->version, versions.sqlite);
+    mb_render_add(&report->text, "membridge %s\n", ctx->version);
     if (ctx->is_verbose) {
+        mb_render_add(&report->text, "SQLite %s\n", versions.sqlite);
         mb_render_add(&report->text,
                       "Copyright the membridge contributors. MIT licence: do as you like, no "
                       "warranty.\n");
@@ -34,6 +35,7 @@ const struct mb_op mb_op_version = {
     .summary = "Print the version of membridge",
     .help = "Examples:\n"
             "  membridge version\n"
+            "  membridge version --verbose   also the libraries\n"
             "  membridge version --json\n",
     .params = NULL,
     .request_size = sizeof(struct version_request),
