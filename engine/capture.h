@@ -19,7 +19,7 @@
 #include "live.h"
 
 /* The truth is looked at whatever the marks say, so often. */
-#define MB_CAPTURE_WHOLE_EVERY_MS (4 * 3600 * 1000)
+#define MB_CAPTURE_WHOLE_EVERY_MS ((int64_t)4 * 3600 * 1000)
 
 struct mb_capture_options {
     bool accept_deletes; /* release what was held */

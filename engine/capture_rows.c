@@ -198,9 +198,9 @@ static int list_candidates(struct mb_capture *capture, int table, struct candida
         struct mb_live_row row;
         struct mb_stmt *stmt;
         struct candidate *item = &list[count];
-        int step = mb_capture_breathe(capture, err);
-        step = step == 0 ? mb_live_find(capture->engine, table, scan->fresh[i], &row, &stmt, err)
-                         : step;
+        int step = mb_capture_breathe(capture, err) != 0
+                       ? -1
+                       : mb_live_find(capture->engine, table, scan->fresh[i], &row, &stmt, err);
         if (step < 0) {
             free(list);
             return -1;
@@ -473,8 +473,9 @@ int mb_capture_rows_add(struct mb_capture *capture, int table, struct mb_error *
         if (!list[i].has_id) {
             continue;
         }
-        step = mb_capture_breathe(capture, err);
-        step = step == 0 ? mb_live_find(engine, table, list[i].rowid, &row, &stmt, err) : step;
+        step = mb_capture_breathe(capture, err) != 0
+                   ? -1
+                   : mb_live_find(engine, table, list[i].rowid, &row, &stmt, err);
         if (step == 0) {
             continue; /* gone while the worker had its turn */
         }
