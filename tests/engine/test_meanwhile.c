@@ -328,6 +328,58 @@ TEST(tool_uses_that_came_before_they_were_switched_on_come_off_the_shelf)
     fleet_free(fleet);
 }
 
+/* ---- killed between the two commits ---- */
+
+static int die_when_live_is_committed(void *context, const char *name, struct mb_error *err)
+{
+    (void)context;
+    return strcmp(name, "live-committed") == 0
+               ? mb_error_set(err, MB_ERR_INTERRUPTED, "killed by the test")
+               : 0;
+}
+
+/* The live database has the batch, the state does not know it. */
+static void pull_and_die(struct fleet_machine *machine)
+{
+    int (*step)(void *context, const char *name, struct mb_error *err) = machine->env.step;
+    struct mb_error err;
+
+    machine->env.step = die_when_live_is_committed;
+    CHECK_FAILS(fleet_try_pull(machine, NULL, &err), &err, MB_ERR_INTERRUPTED);
+    machine->env.step = step;
+}
+
+TEST(what_a_killed_merge_wrote_is_not_sent_back_as_a_change_of_ours)
+{
+    struct fleet *fleet = fleet_new(2);
+    struct fleet_machine *a = fleet->machines[0];
+    struct fleet_machine *b = fleet->machines[1];
+
+    fleet_session(a, "s", "m", "p");
+    fleet_observations(a, "m", T0, 5, "x");
+    fleet_sync(a);
+    pull_and_die(b);
+    CHECK_INT(fleet_int(b, "SELECT count(*) FROM observations"), 5);
+    fleet_push(b, NULL);
+    CHECK_INT(b->pushed.rows_sent, 0);
+    fleet_sync(b);
+    fleet_sql(a, "UPDATE sdk_sessions SET custom_title='named'");
+    fleet_sync(a);
+    pull_and_die(b);
+    CHECK_TEXT(fleet_text(b, "SELECT custom_title FROM sdk_sessions"), "named");
+    fleet_push(b, NULL);
+    CHECK_INT(b->pushed.rows_sent, 0);
+    fleet_sync(b);
+    fleet_sql(a, "DELETE FROM observations WHERE id=1");
+    fleet_sync(a);
+    pull_and_die(b);
+    CHECK_INT(fleet_int(b, "SELECT count(*) FROM observations"), 4);
+    fleet_push(b, NULL);
+    CHECK_INT(b->pushed.rows_sent, 0);
+    fleet_settle(fleet, 2);
+    fleet_free(fleet);
+}
+
 TEST_LIST(TEST_ROW(deletes_that_arrived_and_were_held_stay_held_through_a_heal),
           TEST_ROW(accepting_deletes_releases_what_was_held_and_holds_what_was_not_shown),
           TEST_ROW(a_session_made_while_the_database_is_opened_is_captured_with_its_rows),
@@ -336,4 +388,5 @@ TEST_LIST(TEST_ROW(deletes_that_arrived_and_were_held_stay_held_through_a_heal),
           TEST_ROW(a_value_that_a_constraint_refuses_is_not_answered_with_the_old_one),
           TEST_ROW(a_value_that_is_refused_keeps_no_other_away),
           TEST_ROW(a_row_edited_by_hand_stays_as_it_was_elsewhere),
+          TEST_ROW(what_a_killed_merge_wrote_is_not_sent_back_as_a_change_of_ours),
           TEST_ROW(tool_uses_that_came_before_they_were_switched_on_come_off_the_shelf));
