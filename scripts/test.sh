@@ -140,7 +140,7 @@ fi
 
 step "Shell scripts"
 if command -v shellcheck >/dev/null; then
-    try "shellcheck" shellcheck scripts/*.sh .ci/run
+    try "shellcheck" shellcheck scripts/*.sh bench/*.sh .ci/run
 else
     bad "shellcheck could not be installed"
 fi
