@@ -4,6 +4,7 @@
 
 #include "alloc.h"
 #include "assert.h"
+#include "db_neighbours.h"
 #include "file.h"
 #include "text.h"
 
@@ -34,6 +35,7 @@ struct mb_db {
     char *name;
     char *path;
     int last_code; /* extended result code of the last failure */
+    bool is_live;  /* others may have it open */
 };
 
 static enum mb_code code_of(int sqlite_code)
@@ -110,9 +112,6 @@ static int configure(struct mb_db *db, enum mb_db_mode mode, struct mb_error *er
         return mb_db_exec(db, state, err);
     }
     if (mode == MB_DB_LIVE) {
-        /* live-safe: a checkpoint beside another connection's WAL reset can lose pages before the
-         * fix. */
-        (void)sqlite3_db_config(db->handle, SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 0, (int *)NULL);
         return mb_db_exec(db, live, err);
     }
     return mb_db_exec(db, "PRAGMA query_only=ON; PRAGMA temp_store=MEMORY", err);
@@ -132,6 +131,7 @@ int mb_db_open(const char *path, enum mb_db_mode mode, const char *name, struct 
     db = mb_alloc_zeroed(1, sizeof(*db));
     db->name = mb_alloc_text(name);
     db->path = mb_alloc_text(path);
+    db->is_live = mode == MB_DB_LIVE;
     if (mode == MB_DB_STATE && !mb_file_exists(path) &&
         mb_file_replace(path, "", 0, 0600, err) != 0) {
         goto out;
@@ -157,8 +157,26 @@ out:
     return rc;
 }
 
+/* live-safe: the WAL of a database that others have open stays theirs. A path of SQLite's, because
+ * it follows links. */
+static int leave_to_neighbours(struct mb_db *db)
+{
+    const char *path = db->handle != NULL ? sqlite3_db_filename(db->handle, "main") : NULL;
+    bool found = false;
+    int fd = -1;
+
+    if (db->is_live && path != NULL && path[0] != '\0') {
+        fd = mb_db_neighbours_look(path, &found);
+        (void)sqlite3_db_config(db->handle, SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, (int)found,
+                                (int *)NULL);
+    }
+    return fd;
+}
+
 void mb_db_close(struct mb_db *db)
 {
+    int fd = -1;
+
     if (db == NULL) {
         return;
     }
@@ -167,7 +185,9 @@ void mb_db_close(struct mb_db *db)
         db->cache = stmt->next;
         mb_db_finalize(stmt);
     }
+    fd = leave_to_neighbours(db);
     (void)sqlite3_close_v2(db->handle);
+    mb_db_neighbours_release(fd);
     free(db->name);
     free(db->path);
     free(db);

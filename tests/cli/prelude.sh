@@ -63,6 +63,11 @@ locked() {
     python3 "$MB_TOOL" locked "$@"
 }
 
+# beside FILE COMMAND...: while claude-mem's worker has that database open, without the lock that it should hold.
+beside() {
+    python3 "$MB_TOOL" beside "$@"
+}
+
 # nobody COMMAND...: without root's rights; belongs_to_nobody gives the scratch home away first.
 nobody() {
     python3 "$MB_TOOL" nobody "$@"

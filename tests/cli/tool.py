@@ -78,6 +78,28 @@ def run_locked(database, command):
     return status
 
 
+def add_note(db, title):
+    db.execute("INSERT INTO observations(memory_session_id, project, type, title, created_at, created_at_epoch)"
+               " SELECT memory_session_id, project, 'discovery', ?, '2026-11-23T10:00:00.000Z', 1795428000000"
+               " FROM sdk_sessions WHERE memory_session_id IS NOT NULL ORDER BY id LIMIT 1", (title,))  # fmt: skip
+
+
+def run_beside(database, command):
+    """claude-mem's worker has the database open and writes before and after the command. It has lost its lock on the
+    file as the real one does when it copies it: closing any descriptor of a file drops all locks of a process."""
+    db = sqlite3.connect(database, isolation_level=None)
+    add_note(db, "before")
+    with open(database, "rb"):
+        pass
+    log = os.stat(database + "-wal").st_ino
+    status = exit_status(subprocess.run(command, check=False).returncode)
+    if not os.path.exists(database + "-wal") or os.stat(database + "-wal").st_ino != log:
+        print("the worker's write-ahead log was taken away")
+    add_note(db, "after")
+    sys.stdout.flush()
+    os._exit(status)  # killed: what it wrote is in the log only
+
+
 def run_nobody(command):
     """As somebody without root's rights; the program is opened before, since it may lie where only root looks."""
     if os.geteuid() != 0:
@@ -159,6 +181,8 @@ def main():
         return run_interrupt_at(int(words[0]), words[1:])
     if kind == "locked":
         return run_locked(words[0], words[1:])
+    if kind == "beside":
+        return run_beside(words[0], words[1:])
     if kind == "nobody":
         return run_nobody(words)
     if kind == "limited":
