@@ -191,7 +191,6 @@ out:
 void mb_state_close(struct mb_state *state)
 {
     if (state != NULL) {
-        mb_state_rollback(state);
         mb_db_close(state->db);
         mb_digest_free(state->sha);
         mb_buf_release(&state->out_lines);
@@ -202,6 +201,10 @@ void mb_state_close(struct mb_state *state)
 int mb_state_begin(struct mb_state *state, struct mb_error *err)
 {
     MB_ASSERT(!mb_db_in_transaction(state->db));
+    if (state->is_stale && load(state, err) != 0) {
+        return -1;
+    }
+    state->is_stale = false;
     return mb_db_begin_write(state->db, err);
 }
 
@@ -259,10 +262,9 @@ void mb_state_rollback(struct mb_state *state)
 {
     struct mb_error ignored;
 
-    if (state->db != NULL && mb_db_in_transaction(state->db)) {
-        mb_db_rollback(state->db);
-        MB_IGNORE(load(state, &ignored));
-    }
+    /* After some errors SQLite has rolled back by itself; what is in memory has not. */
+    mb_db_rollback(state->db);
+    state->is_stale = load(state, &ignored) != 0;
 }
 
 static int get(struct mb_state *state, const char *key, struct mb_stmt **stmt_out,

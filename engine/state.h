@@ -27,6 +27,7 @@ struct mb_state {
     int64_t out_count;
     int64_t out_deletes; /* tombstones among them */
     bool is_changed;     /* hlc or digest differ from the file */
+    bool is_stale;       /* what is above could not be read again after a rollback */
 };
 
 struct mb_state_row {
