@@ -135,8 +135,15 @@ int mb_backup_if_due(struct mb_engine *engine, const char *why, struct mb_error 
     }
     /* Under another name until it is whole: a killed copy must not count as the newest backup. */
     if (mb_file_remove(partial, err) != 0 ||
-        mb_db_backup(engine->live, partial, engine->env, err) != 0 ||
-        mb_file_rename(partial, path, err) != 0 || thin(engine, err) != 0) {
+        mb_db_backup(engine->live, partial, engine->env, err) != 0) {
+        goto out;
+    }
+    if (mb_file_rename(partial, path, err) != 0) {
+        struct mb_error ignored;
+        MB_IGNORE(mb_file_remove(partial, &ignored));
+        goto out;
+    }
+    if (thin(engine, err) != 0) {
         goto out;
     }
     rc = note_done(engine, now / DAY_MS, err);

@@ -509,12 +509,12 @@ int mb_db_backup(struct mb_db *db, const char *path, const struct mb_env *env, s
     sqlite3 *target = NULL;
     sqlite3_backup *backup = NULL;
     char *parent = mb_file_parent(path);
+    char *journal = mb_alloc_format("%s-journal", path);
     int rc = -1;
 
     /* Made by us, so that nobody else may read it; SQLite would ask the umask. */
     if (mb_file_replace(path, "", 0, 0600, err) != 0) {
-        free(parent);
-        return -1;
+        goto out;
     }
     if (sqlite3_open_v2(path, &target, SQLITE_OPEN_READWRITE, NULL) != SQLITE_OK ||
         sqlite3_exec(target, "PRAGMA synchronous=FULL", NULL, NULL, NULL) != SQLITE_OK) {
@@ -542,7 +542,9 @@ out:
         struct mb_error ignored;
         (void)mb_error_wrap(err, "making the backup '%s'", path);
         MB_IGNORE(mb_file_remove(path, &ignored));
+        MB_IGNORE(mb_file_remove(journal, &ignored));
     }
+    free(journal);
     free(parent);
     return rc;
 }
