@@ -147,7 +147,7 @@ fi
 
 if ! $quick; then
     step "Tests of the sanitizer build"
-    check_build asan && run_ctest asan -L '^(unit|store|engine|sim|cli)$'
+    check_build asan && run_ctest asan -L '^(unit|store|engine|faults|sim|cli)$'
 
     step "The commands of README.md, as a newcomer types them"
     for kind in without with; do

@@ -93,6 +93,11 @@ void check_not_run(const char *why)
     (void)printf("    not run: %s\n", why);
 }
 
+bool check_has_failed(void)
+{
+    return has_failed;
+}
+
 int check_main(int argc, char **argv, const struct check_test *tests, size_t count)
 {
     const char *word = argc > 1 ? argv[1] : "";

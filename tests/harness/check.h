@@ -67,6 +67,10 @@ bool check_fails(int rc, const struct mb_error *err, enum mb_code code, const ch
  * reports as skipped and scripts/test.sh counts as failed: never passed over in silence. */
 void check_not_run(const char *why);
 
+/* Has a check of the running test failed? For tests that do one thing many times, to say which time
+ * it was. */
+bool check_has_failed(void);
+
 int check_main(int argc, char **argv, const struct check_test *tests, size_t count);
 
 #endif
