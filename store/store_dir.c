@@ -6,6 +6,7 @@
 #include "digest.h"
 #include "text.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -28,6 +29,8 @@
  *   temporary file synced       the same
  *   renamed                     the object, which a power cut may still take away: outcome unknown
  *   folder synced               the object
+ *
+ * A temporary file whose writer died stays. The first put of a later day into that folder removes it.
  */
 
 #define PIECE_BYTES ((size_t)256 * 1024)
@@ -37,6 +40,8 @@
 /* 64 random bits do not meet by chance: more is a broken random source. */
 #define TEMPORARY_TRIES_MAX 4
 #define FILE_MODE 0600
+/* Nobody writes one object for a day. */
+#define TEMPORARY_AGE_S_MAX ((int64_t)24 * 60 * 60)
 
 static const struct mb_store_ops dir_ops;
 
@@ -341,10 +346,56 @@ static int rename_temporary(const struct mb_store_dir *dir, int parent_fd, const
     return mb_store_dir_fail(dir, errno, "renaming", key, err);
 }
 
+static bool is_tidied(struct mb_store_dir *dir, ino_t folder)
+{
+    for (size_t i = 0; i < dir->tidied_count; i++) {
+        if (dir->tidied[i] == folder) {
+            return true;
+        }
+    }
+    if (dir->tidied_count == MB_STORE_DIR_TIDIED_MAX) {
+        return true; /* more folders than a push writes to */
+    }
+    dir->tidied[dir->tidied_count++] = folder;
+    return false;
+}
+
+/* Removes what killed puts have left in the folder. `fd` is a file there that was written just now:
+ * ages are told by the drive's clock, not by ours. What fails here is tried by the next put. */
+static void tidy(struct mb_store_dir *dir, int parent_fd, int fd)
+{
+    struct stat folder;
+    struct stat written;
+    struct stat status;
+    const struct dirent *entry = NULL;
+    DIR *stream = NULL;
+    int list_fd = -1;
+
+    if (fstat(parent_fd, &folder) != 0 || fstat(fd, &written) != 0 ||
+        is_tidied(dir, folder.st_ino)) {
+        return;
+    }
+    list_fd = openat(parent_fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    stream = list_fd >= 0 ? fdopendir(list_fd) : NULL;
+    if (stream == NULL) {
+        mb_store_dir_close(list_fd);
+        return;
+    }
+    while ((entry = readdir(stream)) != NULL) {
+        if (strncmp(entry->d_name, TEMPORARY_PREFIX, strlen(TEMPORARY_PREFIX)) == 0 &&
+            fstatat(parent_fd, entry->d_name, &status, AT_SYMLINK_NOFOLLOW) == 0 &&
+            S_ISREG(status.st_mode) &&
+            (int64_t)written.st_mtime - (int64_t)status.st_mtime > TEMPORARY_AGE_S_MAX) {
+            (void)unlinkat(parent_fd, entry->d_name, 0);
+        }
+    }
+    (void)closedir(stream);
+}
+
 static int dir_put(struct mb_store *store, const char *key, const struct mb_store_source *source,
                    struct mb_error *err)
 {
-    const struct mb_store_dir *dir = downcast(store);
+    struct mb_store_dir *dir = downcast(store);
     char temporary[TEMPORARY_NAME_SIZE] = "";
     const char *name = NULL;
     bool is_there = false; /* under its name */
@@ -366,6 +417,9 @@ static int dir_put(struct mb_store *store, const char *key, const struct mb_stor
     if (mb_store_dir_sync(parent_fd) != 0) {
         (void)mb_store_dir_fail_unknown(dir, errno, "syncing the folder of", key, err);
         goto out;
+    }
+    if (fd >= 0) {
+        tidy(dir, parent_fd, fd);
     }
     rc = 0;
 out:

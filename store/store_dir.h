@@ -12,11 +12,18 @@
 
 #include "store.h"
 
+#include <sys/types.h>
+
+#define MB_STORE_DIR_TIDIED_MAX 8
+
 struct mb_store_dir {
     struct mb_store base;
     const struct mb_env *env;
     char *folder;
     char shown[384]; /* the folder, for messages */
+    /* folders that were tidied by this store (see put in store_dir.c): once is enough */
+    ino_t tidied[MB_STORE_DIR_TIDIED_MAX];
+    size_t tidied_count;
 };
 
 /* ---- errors; each returns -1 ---- */

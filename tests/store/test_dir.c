@@ -12,6 +12,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "banned.h"
@@ -34,6 +35,47 @@ TEST(a_put_leaves_no_temporary_file)
     CHECK_INT(put_text(store, "k", "2"), MB_OK);
     CHECK_INT(count_files(folder, ".m"), 0);
     mb_store_free(store);
+    remove_folder(folder);
+}
+
+static void make_temporary(const char *folder, const char *name, int64_t age_s)
+{
+    char *path = mb_alloc_format("%s/%s", folder, name);
+    struct timespec times[2];
+    int fd = open(path, O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
+
+    CHECK(fd >= 0);
+    CHECK_INT(clock_gettime(CLOCK_REALTIME, &times[0]), 0);
+    times[0].tv_sec -= (time_t)age_s;
+    times[1] = times[0];
+    CHECK_INT(futimens(fd, times), 0);
+    (void)close(fd);
+    free(path);
+}
+
+TEST(what_a_killed_put_left_goes_with_a_later_put_when_it_is_a_day_old)
+{
+    char *folder = make_folder();
+    struct mb_store *store = open_store(folder);
+    char *below = mb_alloc_format("%s/a", folder);
+
+    CHECK_INT(put_text(store, "a/k", "1"), MB_OK);
+    mb_store_free(store);
+    store = open_store(folder);
+    make_temporary(below, ".membridge-tmp-0123456789abcdef", 60 * 60 * 25);
+    make_temporary(below, ".membridge-tmp-1123456789abcdef", 60 * 60 * 23); /* somebody's at work */
+    make_temporary(below, ".somebody-else", 60 * 60 * 25);
+    make_temporary(folder, ".membridge-tmp-2123456789abcdef", 60 * 60 * 25);
+    CHECK_INT(put_text(store, "a/k", "1"), MB_OK); /* it is there: nothing is written */
+    CHECK_INT(count_files(below, ".membridge-tmp-"), 2);
+    CHECK_INT(put_text(store, "a/k2", "2"), MB_OK);
+    CHECK_INT(count_files(below, ".membridge-tmp-"), 1);
+    CHECK_INT(count_files(below, ".somebody-else"), 1);
+    CHECK_INT(count_files(folder, ".membridge-tmp-2"), 1); /* another folder */
+    CHECK_INT(put_text(store, "k", "3"), MB_OK);
+    CHECK_INT(count_files(folder, ".membridge-tmp-2"), 0);
+    mb_store_free(store);
+    free(below);
     remove_folder(folder);
 }
 
@@ -342,6 +384,7 @@ TEST(an_empty_mount_point_has_no_marker)
 /* clang-format off */
 TEST_LIST(
     TEST_ROW(a_put_leaves_no_temporary_file),
+    TEST_ROW(what_a_killed_put_left_goes_with_a_later_put_when_it_is_a_day_old),
     TEST_ROW(foreign_files_are_not_listed),
     TEST_ROW(folders_deeper_than_any_key_are_not_listed),
     TEST_ROW(links_inside_the_store_are_refused),
