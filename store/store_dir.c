@@ -30,7 +30,8 @@
  *   renamed                     the object, which a power cut may still take away: outcome unknown
  *   folder synced               the object
  *
- * A temporary file whose writer died stays. The first put of a later day into that folder removes it.
+ * A temporary file whose writer died stays. The first put of a later day into that folder
+ * removes it.
  */
 
 #define PIECE_BYTES ((size_t)256 * 1024)
