@@ -146,6 +146,30 @@ static int forget_map(struct mb_capture *capture, struct mb_error *err)
     return mb_core_reload(engine, err); /* stubs stand for nobody any more */
 }
 
+/* A table that is switched off, or that an older claude-mem lacks, is out of reach: its rows are
+ * known and not here, so that nothing is written to them. Back in reach it is looked through like
+ * another database's. */
+static int forget_out_of_reach(struct mb_engine *engine, struct mb_error *err)
+{
+    struct mb_stmt *stmt;
+
+    for (int table = 0; table < MB_TABLE_COUNT; table++) {
+        if (engine->schema->tables[table].is_present) {
+            continue;
+        }
+        if (mb_db_query(engine->state->db,
+                        "UPDATE row SET local = NULL WHERE tbl = ?1 AND local IS NOT NULL", &stmt,
+                        err) != 0) {
+            return -1;
+        }
+        mb_db_bind_int(stmt, 1, table);
+        if (mb_db_run(stmt, err) != 0) {
+            return -1;
+        }
+    }
+    return 0;
+}
+
 static int find_other(struct mb_capture *capture, struct mb_error *err)
 {
     for (int table = 0; table < MB_TABLE_COUNT && !capture->is_other && !capture->is_first;
@@ -159,7 +183,8 @@ static int find_other(struct mb_capture *capture, struct mb_error *err)
 
 static int capture_all(struct mb_capture *capture, struct mb_error *err)
 {
-    if (mb_capture_marks_check(capture, err) != 0) {
+    if (forget_out_of_reach(capture->engine, err) != 0 ||
+        mb_capture_marks_check(capture, err) != 0) {
         return -1;
     }
     if (capture->is_other && forget_map(capture, err) != 0) {

@@ -85,6 +85,9 @@ int mb_live_find(struct mb_engine *engine, int table, int64_t rowid, struct mb_l
     struct mb_stmt *stmt;
     int step;
 
+    if (!engine->schema->tables[table].is_present) {
+        return 0; /* switched off, or an older schema came back: its rows are out of reach */
+    }
     if (mb_db_query(engine->live, engine->schema->tables[table].sql_row, &stmt, err) != 0) {
         return -1;
     }

@@ -328,6 +328,38 @@ TEST(tool_uses_that_came_before_they_were_switched_on_come_off_the_shelf)
     fleet_free(fleet);
 }
 
+TEST(tool_uses_that_were_switched_off_miss_nothing)
+{
+    struct fleet *fleet = fleet_new(2);
+    struct fleet_machine *a = fleet->machines[0];
+    struct fleet_machine *b = fleet->machines[1];
+
+    fleet_session(a, "s", "m", "p");
+    for (int i = 1; i <= 3; i++) {
+        fleet_sql(a,
+                  "INSERT INTO tool_uses(tool_use_id,content_session_id,project,tool_name,"
+                  "created_at,created_at_epoch) VALUES('t%d','s','p','Bash','x',1)",
+                  i);
+    }
+    sync_tool_uses(a, true);
+    sync_tool_uses(b, true);
+    fleet_sql(a, "UPDATE tool_uses SET cwd='/here', project='q' WHERE tool_use_id='t1'");
+    fleet_sql(a, "DELETE FROM tool_uses WHERE tool_use_id='t2'");
+    sync_tool_uses(a, true);
+    sync_tool_uses(b, false);
+    CHECK_INT(b->pulled.warning.code, MB_OK);
+    for (int round = 0; round < 2; round++) {
+        sync_tool_uses(b, true);
+        sync_tool_uses(a, true);
+    }
+    for (int i = 0; i < 2; i++) {
+        CHECK_TEXT(fleet_text(fleet->machines[i], "SELECT group_concat(tool_use_id||project||"
+                                                  "coalesce(cwd,'')) FROM tool_uses"),
+                   "t1q/here,t3p");
+    }
+    fleet_free(fleet);
+}
+
 /* ---- killed between the two commits ---- */
 
 static int die_when_live_is_committed(void *context, const char *name, struct mb_error *err)
@@ -389,4 +421,5 @@ TEST_LIST(TEST_ROW(deletes_that_arrived_and_were_held_stay_held_through_a_heal),
           TEST_ROW(a_value_that_is_refused_keeps_no_other_away),
           TEST_ROW(a_row_edited_by_hand_stays_as_it_was_elsewhere),
           TEST_ROW(what_a_killed_merge_wrote_is_not_sent_back_as_a_change_of_ours),
-          TEST_ROW(tool_uses_that_came_before_they_were_switched_on_come_off_the_shelf));
+          TEST_ROW(tool_uses_that_came_before_they_were_switched_on_come_off_the_shelf),
+          TEST_ROW(tool_uses_that_were_switched_off_miss_nothing));
