@@ -305,12 +305,39 @@ static int load_table(struct mb_db *live, struct mb_schema *schema, int index, b
     return 0;
 }
 
+/* What is read must be a table: a view in its place may never come to an end. */
+static int check_tables(struct mb_db *live, struct mb_error *err)
+{
+    static const char sql[] =
+        "SELECT lower(name) FROM sqlite_master WHERE type IN ('table', 'view')"
+        " AND coalesce(rootpage, 0) = 0 AND lower(name) IN ('sdk_sessions', 'observations',"
+        " 'session_summaries', 'user_prompts', 'tool_uses', 'schema_versions',"
+        " 'observations_fts_data', 'session_summaries_fts_data', 'user_prompts_fts_data')";
+    struct mb_stmt *stmt;
+    int step;
+
+    if (mb_db_query(live, sql, &stmt, err) != 0) {
+        return -1;
+    }
+    step = mb_db_step(stmt, err);
+    if (step == 1) {
+        step = mb_error_set(err, MB_ERR_SCHEMA,
+                            "'%s' is not a table as claude-mem makes it: it is a view, or virtual",
+                            mb_db_text(stmt, 0));
+        mb_db_reset(stmt);
+    }
+    return step;
+}
+
 int mb_schema_load(struct mb_db *live, bool with_tool_uses, struct mb_schema **schema_out,
                    struct mb_error *err)
 {
     struct mb_schema *schema = mb_alloc_zeroed(1, sizeof(*schema));
     int rc = -1;
 
+    if (check_tables(live, err) != 0) {
+        goto out;
+    }
     for (int i = 0; i < MB_TABLE_COUNT; i++) {
         if (load_table(live, schema, i, with_tool_uses, err) != 0) {
             goto out;
