@@ -37,7 +37,10 @@ static int read_list(struct mb_engine *engine, const char *sql, struct id_list *
     mb_db_bind_int(stmt, 1, BATCH);
     while ((step = mb_db_step(stmt, err)) == 1) {
         memcpy(list->ids[list->count], mb_db_blob(stmt, 0, &size), MB_ROW_ID_SIZE);
-        list->tables[list->count] = (int)mb_db_int(stmt, 1);
+        if (mb_state_table(stmt, 1, &list->tables[list->count], err) != 0) {
+            mb_db_reset(stmt);
+            return -1;
+        }
         list->locals[list->count++] = mb_db_int(stmt, 2);
     }
     return step;

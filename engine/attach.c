@@ -401,7 +401,6 @@ int mb_attach_tidy(struct mb_engine *engine, struct mb_error *err)
         const uint8_t *id = mb_db_blob(stmt, 1, &size);
         stubs = mb_alloc_resize(stubs, count + 1, sizeof(*stubs));
         stubs[count].rowid = mb_db_int(stmt, 0);
-        MB_ASSERT(size == MB_ROW_ID_SIZE);
         memcpy(stubs[count++].id, id, MB_ROW_ID_SIZE);
     }
     for (size_t i = 0; i < count && step == 0; i++) {

@@ -266,11 +266,17 @@ static int release_present(struct mb_capture *capture, struct mb_error *err)
         return -1;
     }
     while ((step = mb_db_step(list, err)) == 1) {
-        int table = (int)mb_db_int(list, 1);
+        const struct mb_capture_scan *scan;
         int64_t local = mb_db_int(list, 2);
-        const struct mb_capture_scan *scan = &capture->scans[table];
-        bool is_gone = scan->is_skipped;
+        bool is_gone;
         size_t size;
+        int table;
+        if (mb_state_table(list, 1, &table, err) != 0) {
+            mb_db_reset(list);
+            return -1;
+        }
+        scan = &capture->scans[table];
+        is_gone = scan->is_skipped;
         for (size_t i = 0; i < scan->gone_count && !is_gone; i++) {
             is_gone = scan->gone[i].local == local;
         }

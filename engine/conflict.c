@@ -126,6 +126,15 @@ int mb_conflict_of_deleted(struct mb_engine *engine, int table,
     return 0;
 }
 
+/* They were clean when they were written; the state may be damaged since. */
+static const char *show_column(struct mb_stmt *stmt, int column, char out[static SHOWN_MAX])
+{
+    const char *text = mb_db_text(stmt, column);
+
+    mb_text_clean(out, SHOWN_MAX, text != NULL ? text : "", text != NULL ? strlen(text) : 0);
+    return out;
+}
+
 int mb_conflict_list(struct mb_engine *engine, mb_engine_conflict_fn on_conflict, void *context,
                      struct mb_error *err)
 {
@@ -143,6 +152,7 @@ int mb_conflict_list(struct mb_engine *engine, mb_engine_conflict_fn on_conflict
         char row_hex[2 * MB_ROW_ID_SIZE + 1] = "";
         char machine_hex[MB_MACHINE_ID_HEX_SIZE] = "";
         char other_text[SHOWN_MAX];
+        char shown[5][SHOWN_MAX];
         struct mb_value other;
         uint8_t machine[MB_MACHINE_ID_SIZE] = {0};
         size_t size;
@@ -157,18 +167,18 @@ int mb_conflict_list(struct mb_engine *engine, mb_engine_conflict_fn on_conflict
         }
         memset(&conflict, 0, sizeof(conflict));
         conflict.id = mb_db_int(stmt, 0);
-        conflict.table = mb_db_text(stmt, 1);
+        conflict.table = show_column(stmt, 1, shown[0]);
         conflict.row_id = row_hex;
-        conflict.title = mb_db_text(stmt, 3);
-        conflict.column = mb_db_text(stmt, 4);
-        conflict.kept_value = mb_db_text(stmt, 5);
+        conflict.title = show_column(stmt, 3, shown[1]);
+        conflict.column = show_column(stmt, 4, shown[2]);
+        conflict.kept_value = show_column(stmt, 5, shown[3]);
         mb_db_value(stmt, 6, &other);
         show(other_text, &other);
         conflict.other_value = other_text;
         conflict.other_machine = memcmp(machine, engine->state->machine, MB_MACHINE_ID_SIZE) == 0
                                      ? engine->env->host_name
                                  : mb_db_is_null(stmt, 9) ? machine_hex
-                                                          : mb_db_text(stmt, 9);
+                                                          : show_column(stmt, 9, shown[4]);
         conflict.time_ms = mb_db_int(stmt, 8);
         if (on_conflict(context, &conflict, err) != 0) {
             mb_db_reset(stmt);

@@ -27,6 +27,7 @@ struct mb_stmt {
     char *sql;
     struct mb_stmt *next; /* in the connection's cache */
     bool is_stepping;
+    uint8_t padded[MB_DB_BLOB_COLUMNS][MB_DB_BLOB_ROOM]; /* short BLOBs of the row */
 };
 
 struct mb_db {
@@ -373,9 +374,20 @@ const char *mb_db_text(struct mb_stmt *stmt, int column)
 const uint8_t *mb_db_blob(struct mb_stmt *stmt, int column, size_t *size_out)
 {
     const uint8_t *data = sqlite3_column_blob(stmt->handle, column);
+    size_t size = (size_t)sqlite3_column_bytes(stmt->handle, column);
+    uint8_t *padded;
 
-    *size_out = (size_t)sqlite3_column_bytes(stmt->handle, column);
-    return data;
+    *size_out = size;
+    if (size >= MB_DB_BLOB_ROOM) {
+        return data;
+    }
+    MB_ASSERT(column >= 0 && column < MB_DB_BLOB_COLUMNS);
+    padded = stmt->padded[column];
+    memset(padded, 0, MB_DB_BLOB_ROOM);
+    if (size > 0) {
+        memcpy(padded, data, size);
+    }
+    return padded;
 }
 
 bool mb_db_is_null(struct mb_stmt *stmt, int column)

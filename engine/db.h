@@ -68,8 +68,13 @@ void mb_db_reset(struct mb_stmt *stmt);
 
 /* Columns count from 0. What is borrowed lives until the next step or reset. */
 int64_t mb_db_int(struct mb_stmt *stmt, int column);
-const char *mb_db_text(struct mb_stmt *stmt, int column);                      /* NULL for NULL */
-const uint8_t *mb_db_blob(struct mb_stmt *stmt, int column, size_t *size_out); /* NULL if empty */
+const char *mb_db_text(struct mb_stmt *stmt, int column); /* NULL for NULL */
+/* At least MB_DB_BLOB_ROOM bytes may be read: behind a shorter BLOB (or NULL) there are zeros, so
+ * that an id in a damaged state is a wrong one and nothing worse. column is below
+ * MB_DB_BLOB_COLUMNS. */
+const uint8_t *mb_db_blob(struct mb_stmt *stmt, int column, size_t *size_out);
+#define MB_DB_BLOB_ROOM 16
+#define MB_DB_BLOB_COLUMNS 16
 bool mb_db_is_null(struct mb_stmt *stmt, int column);
 void mb_db_value(struct mb_stmt *stmt, int column, struct mb_value *value_out);
 int mb_db_column_count(struct mb_stmt *stmt);

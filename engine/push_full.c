@@ -134,9 +134,14 @@ static int publish_tombs(struct mb_engine *engine, struct mb_error *err)
     while ((step = mb_db_step(stmt, err)) == 1) {
         struct mb_record record;
         size_t size;
+        int table;
+        if (mb_state_table(stmt, 1, &table, err) != 0) {
+            mb_db_reset(stmt);
+            return -1;
+        }
         memset(&record, 0, sizeof(record));
         record.kind = MB_RECORD_DELETE;
-        record.table = mb_profile_tables[mb_db_int(stmt, 1)].name;
+        record.table = mb_profile_tables[table].name;
         memcpy(record.row_id, mb_db_blob(stmt, 0, &size), MB_ROW_ID_SIZE);
         record.version.hlc = mb_db_int(stmt, 2);
         memcpy(record.version.machine, mb_db_blob(stmt, 3, &size), MB_MACHINE_ID_SIZE);
@@ -163,14 +168,16 @@ static int publish_loose(struct mb_engine *engine, const char *sql, struct mb_er
         struct mb_record record;
         struct mb_regs regs;
         size_t size;
+        int table;
         int rc;
         const uint8_t *blob = mb_db_blob(stmt, 2, &size);
-        if (mb_regs_decode(blob, size, &regs, err) != 0) {
+        if (mb_state_table(stmt, 1, &table, err) != 0 ||
+            mb_regs_decode(blob, size, &regs, err) != 0) {
             mb_db_reset(stmt);
             return -1;
         }
         blob = mb_db_blob(stmt, 0, &size);
-        mb_live_registers_record((int)mb_db_int(stmt, 1), blob, &regs, UINT32_MAX, &record);
+        mb_live_registers_record(table, blob, &regs, UINT32_MAX, &record);
         rc = record.register_count == 0 ? 0 : mb_state_out(engine->state, &record, err);
         mb_live_record_release(&record);
         mb_regs_release(&regs);

@@ -77,6 +77,10 @@ MB_MUST_USE int mb_state_rows_begin(struct mb_state *state, int table, int64_t a
 MB_MUST_USE int mb_state_rows_next(struct mb_stmt *stmt, struct mb_state_row *row_out,
                                    struct mb_error *err);
 
+/* The table that a column of the state names. MB_ERR_CORRUPT if there is no such table. */
+MB_MUST_USE int mb_state_table(struct mb_stmt *stmt, int column, int *table_out,
+                               struct mb_error *err);
+
 /* Row id of a local rowid: 1, 0 or -1. */
 MB_MUST_USE int mb_state_id_at(struct mb_state *state, int table, int64_t local,
                                uint8_t id_out[static MB_ROW_ID_SIZE], struct mb_error *err);

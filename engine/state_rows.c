@@ -63,6 +63,19 @@ static void digest_subtract(struct mb_state *state, const uint64_t words[2])
     state->is_changed = true;
 }
 
+int mb_state_table(struct mb_stmt *stmt, int column, int *table_out, struct mb_error *err)
+{
+    int64_t table = mb_db_int(stmt, column);
+
+    if (table < 0 || table >= MB_TABLE_COUNT) {
+        (void)mb_error_set(err, MB_ERR_CORRUPT, "state.db is damaged: it has a row of no table");
+        return mb_error_advise(err, "set state.db aside and run 'membridge sync': the memories are "
+                                    "in the database and in the store");
+    }
+    *table_out = (int)table;
+    return 0;
+}
+
 static int read_row(struct mb_stmt *stmt, struct mb_state_row *row_out, struct mb_error *err)
 {
     struct mb_state_row row;
@@ -71,10 +84,10 @@ static int read_row(struct mb_stmt *stmt, struct mb_state_row *row_out, struct m
 
     memset(&row, 0, sizeof(row));
     blob = mb_db_blob(stmt, 0, &size);
-    MB_ASSERT(size == MB_ROW_ID_SIZE);
     memcpy(row.id, blob, MB_ROW_ID_SIZE);
-    row.table = (int)mb_db_int(stmt, 1);
-    MB_ASSERT(row.table >= 0 && row.table < MB_TABLE_COUNT);
+    if (mb_state_table(stmt, 1, &row.table, err) != 0) {
+        return -1;
+    }
     row.has_local = !mb_db_is_null(stmt, 2);
     row.local = mb_db_int(stmt, 2);
     row.created = mb_db_int(stmt, 3);
@@ -170,7 +183,6 @@ int mb_state_id_at(struct mb_state *state, int table, int64_t local,
     step = mb_db_step(stmt, err);
     if (step == 1) {
         const uint8_t *id = mb_db_blob(stmt, 0, &size);
-        MB_ASSERT(size == MB_ROW_ID_SIZE);
         memcpy(id_out, id, MB_ROW_ID_SIZE);
         mb_db_reset(stmt);
     }
