@@ -20,10 +20,11 @@ usage() {
 Usage: scripts/test.sh [--quick] [-h]
 
 Installs what the tests need, builds, and runs them all: every test of the dev build, those of the
-sanitizer build, the shell scripts' own check, and the two commands of README.md as a newcomer types
-them. Exit status 0 only if all of it ran and passed.
+sanitizer build, some seconds of fuzzing, the shell scripts' own check, and the two commands of
+README.md as a newcomer types them. Exit status 0 only if all of it ran and passed.
 
-  --quick  leaves out the sanitizer build and the newcomer's commands (which then are not counted)
+  --quick  leaves out the sanitizer build, the fuzzing and the newcomer's commands (which then are
+           not counted)
 TEXT
 }
 
@@ -64,25 +65,42 @@ try() {
     fi
 }
 
+apt_install() {
+    local as_root=()
+    if [ "$(id -u)" -ne 0 ]; then
+        command -v sudo >/dev/null || {
+            echo "missing, and there is no sudo: $*"
+            return 1
+        }
+        as_root=(sudo)
+    fi
+    echo "installing: $*"
+    "${as_root[@]}" env DEBIAN_FRONTEND=noninteractive apt-get update -q &&
+        "${as_root[@]}" env DEBIAN_FRONTEND=noninteractive apt-get install -q -y \
+            --no-install-recommends "$@"
+}
+
 install_packages() {
-    local missing=() package as_root=()
+    local missing=() package
     command -v dpkg-query >/dev/null || return 0
     for package in "${packages[@]}"; do
         [ "$(dpkg-query -W -f='${db:Status-Status}' "$package" 2>/dev/null)" = installed ] ||
             missing+=("$package")
     done
-    [ ${#missing[@]} -gt 0 ] || return 0
-    if [ "$(id -u)" -ne 0 ]; then
-        command -v sudo >/dev/null || {
-            echo "missing, and there is no sudo: ${missing[*]}"
-            return 1
-        }
-        as_root=(sudo)
-    fi
-    echo "installing: ${missing[*]}"
-    "${as_root[@]}" env DEBIAN_FRONTEND=noninteractive apt-get update -q &&
-        "${as_root[@]}" env DEBIAN_FRONTEND=noninteractive apt-get install -q -y \
-            --no-install-recommends "${missing[@]}"
+    [ ${#missing[@]} -eq 0 ] || apt_install "${missing[@]}"
+}
+
+has_libfuzzer() {
+    echo 'int LLVMFuzzerTestOneInput(const char *d, long n) { return !d && n; }' |
+        clang -x c -fsanitize=fuzzer,address,undefined -o "$scratch/fuzzer" - 2>/dev/null
+}
+
+# The package is named by clang's version, and in some releases is a part of another one.
+install_libfuzzer() {
+    local version
+    has_libfuzzer && return 0
+    version=$(clang -dumpversion) || return 1
+    command -v apt-get >/dev/null && apt_install "libclang-rt-${version%%.*}-dev" && has_libfuzzer
 }
 
 # run_ctest PRESET [ARGS...]: adds what CTest counted.
@@ -129,6 +147,9 @@ step "What the tests need"
 if ! install_packages; then
     bad "installing packages"
 fi
+if ! $quick && ! install_libfuzzer; then
+    bad "installing libFuzzer"
+fi
 
 step "Tests of the dev build"
 check_build dev && run_ctest dev
@@ -147,7 +168,10 @@ fi
 
 if ! $quick; then
     step "Tests of the sanitizer build"
-    check_build asan && run_ctest asan -L '^(unit|store|engine|faults|sim|cli)$'
+    check_build asan && run_ctest asan -L '^(unit|store|engine|faults|sim|cli|fuzz)$'
+
+    step "Fuzzing"
+    check_build fuzz && run_ctest fuzz
 
     step "The commands of README.md, as a newcomer types them"
     for kind in without with; do
