@@ -51,11 +51,14 @@ static char *stub_name(const uint8_t id[static MB_ROW_ID_SIZE], const char *kind
 int mb_attach_set_memory(struct mb_engine *engine, int64_t rowid, const char *memory,
                          struct mb_error *err)
 {
-    const struct mb_session *session = mb_sessions_by_rowid(engine->sessions, rowid);
-    char *old = session == NULL ? NULL : mb_alloc_text(session->memory);
+    const struct mb_session *session;
+    char *old;
     int rc = -1;
 
-    MB_ASSERT(session != NULL);
+    if (mb_sessions_need(engine->sessions, rowid, &session, err) != 0) {
+        return -1;
+    }
+    old = mb_alloc_text(session->memory);
     /* Where the schema lacks ON UPDATE CASCADE, parent and children are out of step until both are
      * written. */
     if (mb_db_exec(engine->live, "PRAGMA defer_foreign_keys=ON", err) != 0 ||
@@ -73,7 +76,8 @@ int mb_attach_set_memory(struct mb_engine *engine, int64_t rowid, const char *me
              memory, old, err) != 0)) {
         goto out;
     }
-    rc = mb_sessions_refresh(engine->sessions, rowid, err);
+    mb_sessions_refresh(engine->sessions, rowid);
+    rc = 0;
 out:
     free(old);
     return rc;
@@ -122,13 +126,11 @@ static int insert_stub(struct mb_engine *engine, const char *name,
         return -1;
     }
     rowid = mb_db_last_rowid(engine->live);
-    if ((wish->id != NULL && mb_attach_note_stub(engine, rowid, wish->id, err) != 0) ||
-        mb_sessions_refresh(engine->sessions, rowid, err) != 0) {
+    if (wish->id != NULL && mb_attach_note_stub(engine, rowid, wish->id, err) != 0) {
         return -1;
     }
-    *session_out = mb_sessions_by_rowid(engine->sessions, rowid);
-    MB_ASSERT(*session_out != NULL);
-    return 0;
+    mb_sessions_refresh(engine->sessions, rowid);
+    return mb_sessions_need(engine->sessions, rowid, session_out, err);
 }
 
 /* A parent by name, made if need be. */
@@ -167,12 +169,11 @@ static int parent_by_content(struct mb_engine *engine, const struct mb_attach_wi
     rowid = session->rowid;
     if (mb_attach_set_memory(engine, rowid, wish->content, err) != 0 ||
         run_text_int(engine, "UPDATE sdk_sessions SET content_session_id = ?1 WHERE id = ?2",
-                     wish->content, rowid, err) != 0 ||
-        mb_sessions_refresh(engine->sessions, rowid, err) != 0) {
+                     wish->content, rowid, err) != 0) {
         return -1;
     }
-    *session_out = mb_sessions_by_rowid(engine->sessions, rowid);
-    return 0;
+    mb_sessions_refresh(engine->sessions, rowid);
+    return mb_sessions_need(engine->sessions, rowid, session_out, err);
 }
 
 int mb_attach_parent(struct mb_engine *engine, const struct mb_attach_wish *wish,
@@ -209,7 +210,7 @@ int mb_attach_parent(struct mb_engine *engine, const struct mb_attach_wish *wish
         if (rc != 0) {
             return -1;
         }
-        session = mb_sessions_by_rowid(engine->sessions, rowid);
+        return mb_sessions_need(engine->sessions, rowid, session_out, err);
     }
     *session_out = session;
     return 0;
@@ -289,7 +290,8 @@ int mb_attach_make_stub(struct mb_engine *engine, const struct mb_session *sessi
         mb_attach_note_stub(engine, rowid, id, err) != 0) {
         goto out;
     }
-    rc = mb_sessions_refresh(engine->sessions, rowid, err);
+    mb_sessions_refresh(engine->sessions, rowid);
+    rc = 0;
 out:
     free(name);
     return rc;
@@ -300,10 +302,14 @@ out:
 static int move_children(struct mb_engine *engine, int64_t stub_rowid, int64_t true_rowid,
                          struct mb_error *err)
 {
-    const struct mb_session *stub = mb_sessions_by_rowid(engine->sessions, stub_rowid);
-    const struct mb_session *session = mb_sessions_by_rowid(engine->sessions, true_rowid);
+    const struct mb_session *stub;
+    const struct mb_session *session;
     struct mb_stmt *stmt;
 
+    if (mb_sessions_need(engine->sessions, stub_rowid, &stub, err) != 0 ||
+        mb_sessions_need(engine->sessions, true_rowid, &session, err) != 0) {
+        return -1;
+    }
     if (stub->memory != NULL && session->memory != NULL) {
         if (run_two_texts(
                 engine,
@@ -365,10 +371,10 @@ static int tidy_one(struct mb_engine *engine, int64_t rowid,
                 return -1;
             }
         }
-        if (move_children(engine, rowid, true_rowid, err) != 0) {
+        if (move_children(engine, rowid, true_rowid, err) != 0 ||
+            mb_sessions_need(engine->sessions, rowid, &stub, err) != 0) {
             return -1;
         }
-        stub = mb_sessions_by_rowid(engine->sessions, rowid);
     }
     if (mb_attach_has_children(engine, stub, &has_children, err) != 0 || has_children) {
         return has_children ? 0 : -1;
@@ -377,9 +383,10 @@ static int tidy_one(struct mb_engine *engine, int64_t rowid,
         return -1;
     }
     mb_db_bind_int(stmt, 1, rowid);
-    if (mb_db_run(stmt, err) != 0 || mb_sessions_refresh(engine->sessions, rowid, err) != 0) {
+    if (mb_db_run(stmt, err) != 0) {
         return -1;
     }
+    mb_sessions_refresh(engine->sessions, rowid);
     return forget_stub(engine, rowid, err);
 }
 

@@ -44,19 +44,14 @@ void mb_core_close_live(struct mb_engine *engine)
 int mb_core_reload(struct mb_engine *engine, struct mb_error *err)
 {
     struct mb_schema *schema = NULL;
-    struct mb_sessions *sessions = NULL;
 
     if (mb_schema_load(engine->live, engine->config.with_tool_uses, &schema, err) != 0) {
-        return -1;
-    }
-    if (mb_sessions_load(engine->live, schema, engine->state, &sessions, err) != 0) {
-        mb_schema_free(schema);
         return -1;
     }
     mb_sessions_free(engine->sessions);
     mb_schema_free(engine->schema);
     engine->schema = schema;
-    engine->sessions = sessions;
+    engine->sessions = mb_sessions_new(engine->live, schema, engine->state);
     return 0;
 }
 

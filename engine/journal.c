@@ -26,23 +26,24 @@ int mb_journal_begin(struct mb_engine *engine, const char *what, struct mb_error
     return mb_db_run(stmt, err);
 }
 
-/* What recovery needs of a new row: its identity is found by its creation time and its id; payload
- * and long texts stay in the store. */
+/* What recovery needs of a new row: it is found by its creation time, a session by its content id,
+ * and known by its id; payload and long texts stay in the store. */
 static void slim(const struct mb_record *record, struct mb_record *slim_out,
-                 struct mb_column *created_out, struct mb_register *registers)
+                 struct mb_column column_out[static 1], struct mb_register *registers)
 {
     int table = mb_profile_find(record->table);
     const struct mb_profile_table *profile = &mb_profile_tables[table < 0 ? 0 : table];
-    const struct mb_column *created = mb_record_column(record, profile->created_column);
+    const struct mb_column *column = mb_record_column(
+        record, table == MB_TABLE_SESSIONS ? "content_session_id" : profile->created_column);
 
     *slim_out = *record;
     if (record->kind != MB_RECORD_ROW || table < 0 || record->register_count > MB_LIMIT_COLUMNS) {
         return;
     }
-    slim_out->columns = created_out;
-    slim_out->column_count = created == NULL ? 0 : 1;
-    if (created != NULL) {
-        *created_out = *created;
+    slim_out->columns = column_out;
+    slim_out->column_count = column == NULL ? 0 : 1;
+    if (column != NULL) {
+        *column_out = *column;
     }
     slim_out->registers = registers;
     slim_out->register_count = 0;
@@ -58,14 +59,14 @@ int mb_journal_add(struct mb_engine *engine, const struct mb_record *record,
                    const struct mb_buf *before, struct mb_error *err)
 {
     struct mb_register *registers = mb_alloc_zeroed(MB_LIMIT_COLUMNS + 1, sizeof(*registers));
-    struct mb_column created;
+    struct mb_column column;
     struct mb_record short_record;
     struct mb_stmt *stmt;
     struct mb_buf line;
     int rc = -1;
 
     mb_buf_init(&line, MB_LIMIT_RECORD_BYTES);
-    slim(record, &short_record, &created, registers);
+    slim(record, &short_record, &column, registers);
     if (mb_record_encode(&short_record, &line, err) != 0 ||
         mb_db_query(engine->state->db,
                     "INSERT INTO journal(merge, in_flight, record, before) "
@@ -106,6 +107,38 @@ int mb_journal_trim(struct mb_engine *engine, struct mb_error *err)
         "DELETE FROM journal WHERE NOT in_flight AND merge NOT IN (SELECT id FROM merge)", err);
 }
 
+static int find_session(struct mb_engine *engine, const struct mb_record *record,
+                        int64_t *rowid_out, struct mb_error *err)
+{
+    const struct mb_column *content = mb_record_column(record, "content_session_id");
+    struct mb_stmt *list;
+    int found = 0;
+    int step;
+
+    if (content == NULL) {
+        return 0;
+    }
+    if (mb_db_query(engine->live, "SELECT id FROM sdk_sessions WHERE content_session_id = ?1",
+                    &list, err) != 0) {
+        return -1;
+    }
+    mb_db_bind_value(list, 1, &content->value);
+    while (found == 0 && (step = mb_db_step(list, err)) == 1) {
+        const struct mb_session *session =
+            mb_sessions_by_rowid(engine->sessions, mb_db_int(list, 0));
+        if (session != NULL && session->has_id && !session->is_stub &&
+            memcmp(session->id, record->row_id, MB_ROW_ID_SIZE) == 0) {
+            *rowid_out = session->rowid;
+            found = 1;
+        }
+    }
+    mb_db_reset(list);
+    if (found == 0 && step < 0) {
+        return -1;
+    }
+    return mb_sessions_check(engine->sessions, err) != 0 ? -1 : found;
+}
+
 /* The local row that a record in flight became, if the live database has it: the same identity, at
  * a rowid that the map does not have. */
 static int find_inserted(struct mb_engine *engine, int table, const struct mb_record *record,
@@ -120,12 +153,7 @@ static int find_inserted(struct mb_engine *engine, int table, const struct mb_re
     int found = 0;
 
     if (table == MB_TABLE_SESSIONS) {
-        const struct mb_session *session = mb_sessions_by_id(engine->sessions, record->row_id);
-        if (session == NULL || session->is_stub) {
-            return 0;
-        }
-        *rowid_out = session->rowid;
-        return 1;
+        return find_session(engine, record, rowid_out, err);
     }
     if (created == NULL || !engine->schema->tables[table].is_present) {
         return 0;
@@ -270,10 +298,10 @@ static int finish_delete(struct mb_engine *engine, struct mb_state_row *known,
         }
         mb_db_bind_int(stmt, 1, known->local);
         mb_db_bind_blob(stmt, 2, known->id, MB_ROW_ID_SIZE);
-        if (mb_db_run(stmt, err) != 0 ||
-            mb_sessions_refresh(engine->sessions, known->local, err) != 0) {
+        if (mb_db_run(stmt, err) != 0) {
             return -1;
         }
+        mb_sessions_refresh(engine->sessions, known->local);
     }
     if (known->table == MB_TABLE_SESSIONS &&
         mb_state_loose_merge(state, known->id, known->table, &known->regs, err) != 0) {

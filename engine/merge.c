@@ -133,9 +133,10 @@ static int apply_all(struct mb_merge *merge, struct mb_error *err)
 static int commit(struct mb_engine *engine, mb_merge_finish_fn finish, void *context,
                   struct mb_error *err)
 {
-    if (mb_capture_note_marks(engine, err) != 0 || mb_core_step(engine, "live-commit", err) != 0 ||
-        mb_db_commit(engine->live, err) != 0 || mb_core_step(engine, "live-committed", err) != 0 ||
-        mb_journal_done(engine, err) != 0 || (finish != NULL && finish(context, err) != 0)) {
+    if (mb_sessions_check(engine->sessions, err) != 0 || mb_capture_note_marks(engine, err) != 0 ||
+        mb_core_step(engine, "live-commit", err) != 0 || mb_db_commit(engine->live, err) != 0 ||
+        mb_core_step(engine, "live-committed", err) != 0 || mb_journal_done(engine, err) != 0 ||
+        (finish != NULL && finish(context, err) != 0)) {
         return -1;
     }
     return mb_state_commit(engine->state, err);
@@ -242,6 +243,7 @@ int mb_merge_capture(struct mb_engine *engine, bool accept_deletes, struct mb_er
     }
     options.may_breathe = false;
     if ((breathed && mb_capture_run(engine, &options, &breathed, err) != 0) ||
+        mb_sessions_check(engine->sessions, err) != 0 ||
         mb_core_step(engine, "capture-commit", err) != 0 ||
         mb_state_commit(engine->state, err) != 0) {
         roll_back(engine);

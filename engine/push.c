@@ -139,6 +139,7 @@ static int publish_all(struct mb_engine *engine, struct mb_error *err)
         return -1;
     }
     if (mb_state_begin(engine->state, err) == 0 && mb_push_full(engine, err) == 0 &&
+        mb_sessions_check(engine->sessions, err) == 0 &&
         mb_state_set_int(engine->state, "full", 0, err) == 0 &&
         mb_core_step(engine, "full-commit", err) == 0 && mb_state_commit(engine->state, err) == 0) {
         rc = 0;

@@ -150,7 +150,7 @@ int mb_write_registers(struct mb_engine *engine, struct mb_state_row *known, con
     (void)snprintf(why, sizeof(why), "%s changed on %s", first_name, source);
     mb_core_change(engine, MB_CHANGE_UPDATE, known->table, known->id, mb_live_title(row), why);
     if (known->table == MB_TABLE_SESSIONS) {
-        rc = mb_sessions_refresh(engine->sessions, known->local, err);
+        mb_sessions_refresh(engine->sessions, known->local);
     }
 out:
     mb_db_reset(stmt);
@@ -170,7 +170,7 @@ int mb_write_delete(struct mb_engine *engine, int table, int64_t rowid,
         const struct mb_session *session = mb_sessions_by_rowid(engine->sessions, rowid);
         bool has_children = false;
         if (session == NULL) {
-            return 0;
+            return mb_sessions_check(engine->sessions, err);
         }
         if (mb_attach_has_children(engine, session, &has_children, err) != 0) {
             return -1;
@@ -187,8 +187,10 @@ int mb_write_delete(struct mb_engine *engine, int table, int64_t rowid,
     }
     mb_db_finalize(stmt);
     free(sql);
-    return rc == 0 && table == MB_TABLE_SESSIONS ? mb_sessions_refresh(engine->sessions, rowid, err)
-                                                 : rc;
+    if (rc == 0 && table == MB_TABLE_SESSIONS) {
+        mb_sessions_refresh(engine->sessions, rowid);
+    }
+    return rc;
 }
 
 static bool is_payload(const struct mb_schema_column *column)

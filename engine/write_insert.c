@@ -106,11 +106,11 @@ static int find_stub(struct mb_engine *engine, const struct mb_record *record,
                                                   : NULL;
     if (memory_is_ours && *stub_out != by_memory) {
         int64_t rowid = (*stub_out)->rowid;
-        if (mb_attach_note_stub(engine, by_memory->rowid, id, err) != 0 ||
-            mb_sessions_refresh(engine->sessions, by_memory->rowid, err) != 0) {
+        if (mb_attach_note_stub(engine, by_memory->rowid, id, err) != 0) {
             return -1;
         }
-        *stub_out = mb_sessions_by_rowid(engine->sessions, rowid);
+        mb_sessions_refresh(engine->sessions, by_memory->rowid);
+        return mb_sessions_need(engine->sessions, rowid, stub_out, err);
     }
     return 0;
 }
@@ -146,7 +146,8 @@ static int take_stub_place(struct mb_engine *engine, const struct mb_session *st
     if (mb_db_run(stmt, err) != 0) {
         return -1;
     }
-    return mb_sessions_refresh(engine->sessions, rowid, err);
+    mb_sessions_refresh(engine->sessions, rowid);
+    return 0;
 }
 
 /* The session stands in the database though the map does not have it: dead until this record, it
@@ -167,7 +168,8 @@ static int take_standing(struct mb_engine *engine, const struct mb_session *sess
     if (mb_db_run(stmt, err) != 0) {
         return -1;
     }
-    return mb_sessions_refresh(engine->sessions, rowid, err);
+    mb_sessions_refresh(engine->sessions, rowid);
+    return 0;
 }
 
 static int insert_session(struct mb_engine *engine, const struct mb_record *record,
@@ -202,7 +204,7 @@ static int insert_session(struct mb_engine *engine, const struct mb_record *reco
         rc = mb_write_list_insert(engine, "sdk_sessions", list, err);
         if (rc == 0) {
             known->local = mb_db_last_rowid(engine->live);
-            rc = mb_sessions_refresh(engine->sessions, known->local, err);
+            mb_sessions_refresh(engine->sessions, known->local);
         }
     }
     free(content);

@@ -38,15 +38,11 @@ static int keep_savepoint(struct mb_engine *engine, struct mb_error *err)
 
 static int undo_savepoint(struct mb_engine *engine, struct mb_error *err)
 {
-    struct mb_sessions *sessions = NULL;
-
     if (mb_db_exec(engine->live, "ROLLBACK TO one_row; RELEASE one_row", err) != 0 ||
-        mb_db_exec(engine->state->db, "ROLLBACK TO one_row; RELEASE one_row", err) != 0 ||
-        mb_sessions_load(engine->live, engine->schema, engine->state, &sessions, err) != 0) {
+        mb_db_exec(engine->state->db, "ROLLBACK TO one_row; RELEASE one_row", err) != 0) {
         return -1;
     }
-    mb_sessions_free(engine->sessions);
-    engine->sessions = sessions;
+    mb_sessions_forget(engine->sessions);
     return 0;
 }
 
