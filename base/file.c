@@ -19,6 +19,17 @@
 
 #include "banned.h"
 
+#ifdef __APPLE__
+#define ST_MTIME st_mtimespec
+#define ST_CTIME st_ctimespec
+#else
+#define ST_MTIME st_mtim
+#define ST_CTIME st_ctim
+#endif
+
+#define NS_PER_SECOND ((int64_t)1000000000)
+#define SETTLED_NS (2 * NS_PER_SECOND)
+
 #define READ_CHUNK (256 * (size_t)1024)
 /* One write() of more than INT_MAX bytes fails on macOS. */
 #define WRITE_CHUNK ((size_t)1 << 30)
@@ -382,8 +393,22 @@ int mb_file_stat(const char *path, struct mb_file_stat *stat_out, struct mb_erro
         .owner = (unsigned)info.st_uid,
         .is_regular = S_ISREG(info.st_mode),
         .is_folder = S_ISDIR(info.st_mode),
+        .modified_ns = (int64_t)info.ST_MTIME.tv_sec * NS_PER_SECOND + info.ST_MTIME.tv_nsec,
+        .changed_ns = (int64_t)info.ST_CTIME.tv_sec * NS_PER_SECOND + info.ST_CTIME.tv_nsec,
     };
     return 0;
+}
+
+bool mb_file_is_settled(const struct mb_file_stat *info)
+{
+    struct timespec now;
+    int64_t now_ns;
+
+    if (clock_gettime(CLOCK_REALTIME, &now) != 0) {
+        return false;
+    }
+    now_ns = (int64_t)now.tv_sec * NS_PER_SECOND + now.tv_nsec;
+    return now_ns - info->modified_ns > SETTLED_NS && now_ns - info->changed_ns > SETTLED_NS;
 }
 
 /* ---- the lock ---- */

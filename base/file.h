@@ -60,9 +60,16 @@ struct mb_file_stat {
     unsigned owner;
     bool is_regular;
     bool is_folder;
+    int64_t modified_ns; /* of the content, since 1970 */
+    int64_t changed_ns;  /* of content, owner, mode or links */
 };
 /* Follows links. MB_ERR_NOT_FOUND, MB_ERR_DENIED, MB_ERR_FAILED. */
 MB_MUST_USE int mb_file_stat(const char *path, struct mb_file_stat *stat_out, struct mb_error *err);
+
+/* Were its times set more than two seconds ago, by the kernel's clock, which sets them (so not by
+ * env's)? Only then does a later change show in them: they move in ticks, on some file systems of
+ * two seconds. False for times in the future. */
+bool mb_file_is_settled(const struct mb_file_stat *info);
 
 /*
  * One advisory lock (flock), freed by the kernel when its holder ends however it ends. The file
@@ -77,6 +84,9 @@ void mb_file_unlock(struct mb_file_lock *lock); /* NULL is fine */
 /* Makes a new private folder (mode 0700) below the system's temporary folder; *path_out is
  * given. */
 MB_MUST_USE int mb_file_make_temporary(const char *prefix, char **path_out, struct mb_error *err);
+
+/* The path with all links resolved, or NULL if there is no such file; given. */
+char *mb_file_real_path(const char *path);
 
 /* "folder/name"; given. */
 char *mb_file_join(const char *folder, const char *name);

@@ -86,3 +86,8 @@ char *mb_file_absolute(const char *path)
     free(folder);
     return out;
 }
+
+char *mb_file_real_path(const char *path)
+{
+    return realpath(path, NULL);
+}

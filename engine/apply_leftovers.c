@@ -5,6 +5,7 @@
 #include "alloc.h"
 #include "apply.h"
 #include "attach.h"
+#include "capture.h"
 #include "write.h"
 
 #include <stdlib.h>
@@ -58,7 +59,9 @@ static int write_dirty(struct mb_engine *engine, struct id_list *list, struct mb
         struct mb_state_row known;
         enum mb_write_result result;
         int rc;
-        if (mb_state_row_find(engine->state, list->ids[i], &known, err) != 1) {
+        /* What was changed here since it was last looked at is a change, not to be written over. */
+        if (mb_capture_regs_at(engine, list->tables[i], list->locals[i], err) != 0 ||
+            mb_state_row_find(engine->state, list->ids[i], &known, err) != 1) {
             return -1;
         }
         rc = mb_write_registers(engine, &known, "another machine", &result, err);
@@ -104,6 +107,8 @@ static int apply_line(struct mb_engine *engine, const char *line, size_t size, s
 {
     struct mb_apply apply = {engine, "another machine"};
     struct mb_record record;
+    struct mb_buf before;
+    bool has_effect;
     int rc;
 
     if (size > 0 && line[size - 1] == '\n') {
@@ -112,7 +117,12 @@ static int apply_line(struct mb_engine *engine, const char *line, size_t size, s
     if (mb_record_decode(line, size, &record, err) != 0) {
         return -1;
     }
-    rc = mb_apply_record(&apply, &record, err);
+    mb_buf_init(&before, MB_LIMIT_RECORD_BYTES);
+    rc = mb_apply_plan(&apply, &record, &has_effect, &before, err);
+    if (rc == 0) {
+        rc = mb_apply_record(&apply, &record, err);
+    }
+    mb_buf_release(&before);
     mb_record_release(&record);
     return rc;
 }

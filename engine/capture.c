@@ -24,38 +24,33 @@ static int compare_int64(const void *a, const void *b)
     return left < right ? -1 : left > right;
 }
 
-/* All rowids in one pass over the narrowest index, sorted afterwards: ORDER BY would read the whole
- * table. */
-static int read_ids(struct mb_engine *engine, int table, struct mb_capture_scan *scan,
-                    struct mb_error *err)
-{
-    struct mb_stmt *stmt;
-    size_t capacity = 0;
-    int step;
+struct rowids {
+    int64_t *items;
+    size_t count;
+};
 
-    if (mb_db_query(engine->live, engine->schema->tables[table].sql_ids, &stmt, err) != 0) {
-        return -1;
+static void add_rowid(struct rowids *list, int64_t rowid)
+{
+    if ((list->count & (list->count - 1)) == 0) { /* at each power of two */
+        list->items =
+            mb_alloc_resize(list->items, list->count == 0 ? 1 : list->count * 2, sizeof(rowid));
     }
-    while ((step = mb_db_step(stmt, err)) == 1) {
-        if (scan->id_count == capacity) {
-            capacity = capacity == 0 ? 1024 : capacity * 2;
-            scan->ids = mb_alloc_resize(scan->ids, capacity, sizeof(*scan->ids));
-        }
-        scan->ids[scan->id_count++] = mb_db_int(stmt, 0);
-    }
-    if (scan->id_count > 0) {
-        qsort(scan->ids, scan->id_count, sizeof(*scan->ids), compare_int64);
-    }
-    return step;
+    list->items[list->count++] = rowid;
 }
 
-static void add_fresh(struct mb_capture_scan *scan, int64_t rowid)
+/* The rowids that a bound statement gives, sorted: ORDER BY would read the whole table, where a
+ * narrow index has them all. */
+static int read_rowids(struct mb_stmt *stmt, struct rowids *list, struct mb_error *err)
 {
-    if ((scan->fresh_count & (scan->fresh_count - 1)) == 0) { /* at each power of two */
-        size_t capacity = scan->fresh_count == 0 ? 1 : scan->fresh_count * 2;
-        scan->fresh = mb_alloc_resize(scan->fresh, capacity, sizeof(*scan->fresh));
+    int step;
+
+    while ((step = mb_db_step(stmt, err)) == 1) {
+        add_rowid(list, mb_db_int(stmt, 0));
     }
-    scan->fresh[scan->fresh_count++] = rowid;
+    if (list->count > 0) {
+        qsort(list->items, list->count, sizeof(*list->items), compare_int64);
+    }
+    return step;
 }
 
 static void add_gone(struct mb_capture_scan *scan, int64_t local, const uint8_t *id)
@@ -65,15 +60,17 @@ static void add_gone(struct mb_capture_scan *scan, int64_t local, const uint8_t 
     memcpy(scan->gone[scan->gone_count++].id, id, MB_ROW_ID_SIZE);
 }
 
-/* Walks the database's rowids and the map side by side. The map has rows known alive, and dead ones
- * to be removed. */
-static int compare_with_map(struct mb_engine *engine, int table, struct mb_capture_scan *scan,
-                            struct mb_error *err)
+/* Walks the database's rowids above `after` and the map side by side; what is not mapped stays in
+ * the list. The map has rows known alive, and dead ones to be removed. */
+static int compare_with_map(struct mb_engine *engine, int table, int64_t after, struct rowids *list,
+                            struct mb_capture_scan *scan, struct mb_error *err)
 {
-    static const char sql[] = "SELECT local, id, 0 FROM row WHERE tbl = ?1 AND local IS NOT NULL "
-                              "UNION ALL SELECT local, id, 1 FROM undead WHERE tbl = ?1 ORDER BY 1";
+    static const char sql[] =
+        "SELECT local, id, 0 FROM row WHERE tbl = ?1 AND local > ?2 "
+        "UNION ALL SELECT local, id, 1 FROM undead WHERE tbl = ?1 AND local > ?2 ORDER BY 1";
     struct mb_stmt *stmt;
     size_t next = 0;
+    size_t kept = 0;
     size_t size;
     int step;
 
@@ -81,47 +78,121 @@ static int compare_with_map(struct mb_engine *engine, int table, struct mb_captu
         return -1;
     }
     mb_db_bind_int(stmt, 1, table);
+    mb_db_bind_int(stmt, 2, after);
     while ((step = mb_db_step(stmt, err)) == 1) {
         int64_t local = mb_db_int(stmt, 0);
-        while (next < scan->id_count && scan->ids[next] < local) {
-            add_fresh(scan, scan->ids[next++]);
+        while (next < list->count && list->items[next] < local) {
+            list->items[kept++] = list->items[next++];
         }
-        if (next < scan->id_count && scan->ids[next] == local) {
+        if (next < list->count && list->items[next] == local) {
             next++;
         } else if (mb_db_int(stmt, 2) == 0) {
             add_gone(scan, local, mb_db_blob(stmt, 1, &size));
         }
     }
-    while (next < scan->id_count) {
-        add_fresh(scan, scan->ids[next++]);
+    while (next < list->count) {
+        list->items[kept++] = list->items[next++];
     }
+    list->count = kept;
     return step;
 }
 
 static void clear_scan(struct mb_capture_scan *scan)
 {
-    free(scan->ids);
     free(scan->fresh);
     free(scan->gone);
     memset(scan, 0, sizeof(*scan));
 }
 
-static int scan_tables(struct mb_capture *capture, struct mb_error *err)
+static int scan_whole(struct mb_engine *engine, int table, struct mb_capture_scan *scan,
+                      struct mb_error *err)
+{
+    struct rowids list = {NULL, 0};
+    struct mb_stmt *stmt;
+    int rc = mb_db_query(engine->live, engine->schema->tables[table].sql_ids, &stmt, err);
+
+    if (rc == 0) {
+        rc = read_rowids(stmt, &list, err);
+    }
+    if (rc == 0) {
+        rc = compare_with_map(engine, table, INT64_MIN, &list, scan, err);
+    }
+    scan->is_whole = true;
+    scan->fresh = list.items;
+    scan->fresh_count = list.count;
+    return rc;
+}
+
+/* Stubs of ours are unmapped: claude-mem may have made true sessions of them. */
+static int add_stubs(struct mb_engine *engine, int64_t sequence, struct rowids *list,
+                     struct mb_error *err)
+{
+    struct mb_stmt *stmt;
+
+    if (mb_db_query(engine->state->db, "SELECT local FROM stub WHERE local <= ?1", &stmt, err) !=
+        0) {
+        return -1;
+    }
+    mb_db_bind_int(stmt, 1, sequence);
+    return read_rowids(stmt, list, err);
+}
+
+/* Only what lies above the last sequence (which a killed merge may have mapped). *adds_up_out: then
+ * none below is gone. */
+static int scan_new(struct mb_capture *capture, int table, int64_t known_count,
+                    struct mb_capture_scan *scan, bool *adds_up_out, struct mb_error *err)
 {
     struct mb_engine *engine = capture->engine;
+    struct rowids list = {NULL, 0};
+    struct mb_stmt *stmt;
+    int rc = mb_db_query(engine->live, engine->schema->tables[table].sql_new_ids, &stmt, err);
 
-    for (int table = 0; table < MB_TABLE_COUNT; table++) {
-        struct mb_capture_scan *scan = &capture->scans[table];
-        clear_scan(scan);
-        if (!engine->schema->tables[table].is_present) {
-            continue;
+    if (rc == 0) {
+        mb_db_bind_int(stmt, 1, capture->sequence[table]);
+        rc = read_rowids(stmt, &list, err);
+    }
+    *adds_up_out = capture->row_count[table] == known_count + (int64_t)list.count;
+    if (rc == 0) {
+        rc = compare_with_map(engine, table, capture->sequence[table], &list, scan, err);
+    }
+    if (rc == 0 && table == MB_TABLE_SESSIONS) {
+        rc = add_stubs(engine, capture->sequence[table], &list, err);
+    }
+    scan->fresh = list.items;
+    scan->fresh_count = list.count;
+    return rc;
+}
+
+static int scan_table(struct mb_capture *capture, int table, struct mb_error *err)
+{
+    struct mb_capture_scan *scan = &capture->scans[table];
+    bool adds_up = false;
+    int64_t known_count = 0;
+
+    if (mb_capture_marks_table(capture, table, &known_count, err) != 0) {
+        return -1;
+    }
+    if (!capture->is_whole && !capture->is_other) {
+        if (!capture->is_touched[table]) {
+            return 0;
         }
-        if (!capture->is_first && !capture->is_other && !capture->is_migrated &&
-            mb_capture_marks_table_unchanged(capture, table, &scan->is_skipped, err) != 0) {
+        if (scan_new(capture, table, known_count, scan, &adds_up, err) != 0) {
             return -1;
         }
-        if (!scan->is_skipped && (read_ids(engine, table, scan, err) != 0 ||
-                                  compare_with_map(engine, table, scan, err) != 0)) {
+        if (adds_up) {
+            return 0;
+        }
+        clear_scan(scan);
+    }
+    return scan_whole(capture->engine, table, scan, err);
+}
+
+static int scan_tables(struct mb_capture *capture, struct mb_error *err)
+{
+    for (int table = 0; table < MB_TABLE_COUNT; table++) {
+        clear_scan(&capture->scans[table]);
+        if (capture->engine->schema->tables[table].is_present &&
+            scan_table(capture, table, err) != 0) {
             return -1;
         }
     }
@@ -163,7 +234,8 @@ static int forget_out_of_reach(struct mb_engine *engine, struct mb_error *err)
             return -1;
         }
         mb_db_bind_int(stmt, 1, table);
-        if (mb_db_run(stmt, err) != 0) {
+        if (mb_db_run(stmt, err) != 0 || (mb_db_changes(engine->state->db) > 0 &&
+                                          mb_capture_marks_forget(engine, table, err) != 0)) {
             return -1;
         }
     }
@@ -181,10 +253,29 @@ static int find_other(struct mb_capture *capture, struct mb_error *err)
     return 0;
 }
 
+static int find_blank(struct mb_capture *capture, struct mb_error *err)
+{
+    int64_t knows = 0;
+
+    if (mb_db_scalar(capture->engine->state->db,
+                     "SELECT EXISTS(SELECT 1 FROM row) OR EXISTS(SELECT 1 FROM tomb) OR "
+                     "EXISTS(SELECT 1 FROM loose)",
+                     0, &knows, err) != 0) {
+        return -1;
+    }
+    capture->is_blank = knows == 0;
+    return 0;
+}
+
 static int capture_all(struct mb_capture *capture, struct mb_error *err)
 {
     if (forget_out_of_reach(capture->engine, err) != 0 ||
         mb_capture_marks_check(capture, err) != 0) {
+        return -1;
+    }
+    capture->is_whole = capture->is_whole || capture->is_first || capture->is_migrated ||
+                        capture->options.accept_deletes;
+    if (capture->is_first && find_blank(capture, err) != 0) {
         return -1;
     }
     if (capture->is_other && forget_map(capture, err) != 0) {
@@ -214,7 +305,7 @@ static int capture_all(struct mb_capture *capture, struct mb_error *err)
             return -1;
         }
     }
-    return mb_capture_gone_all(capture, err);
+    return mb_capture_regs_of_renamed(capture, err) != 0 ? -1 : mb_capture_gone_all(capture, err);
 }
 
 int mb_capture_breathe(struct mb_capture *capture, struct mb_error *err)
@@ -238,15 +329,32 @@ int mb_capture_breathe(struct mb_capture *capture, struct mb_error *err)
 
 static int prepare(struct mb_capture *capture, struct mb_error *err)
 {
+    const struct mb_capture_options *options = &capture->options;
+    int64_t now = mb_core_now(capture->engine);
+    int64_t last;
     bool is_wal = true;
 
     if (mb_core_reload(capture->engine, err) != 0 ||
+        mb_state_get_int(capture->engine->state, "whole_look", 0, &last, err) != 0 ||
         (capture->options.may_breathe && mb_db_is_wal(capture->engine->live, &is_wal, err) != 0)) {
         return -1;
     }
+    capture->is_whole =
+        options->whole_every_ms > 0 && (now < last || now - last >= options->whole_every_ms);
     capture->breathes = !is_wal;
     capture->breath_ms = mb_core_now(capture->engine);
     return 0;
+}
+
+static int note_capture(struct mb_capture *capture, struct mb_error *err)
+{
+    struct mb_engine *engine = capture->engine;
+
+    if ((capture->is_whole || capture->is_other) &&
+        mb_state_set_int(engine->state, "whole_look", mb_core_now(engine), err) != 0) {
+        return -1;
+    }
+    return mb_capture_note_marks(engine, err);
 }
 
 int mb_capture_run(struct mb_engine *engine, const struct mb_capture_options *options,
@@ -266,11 +374,12 @@ int mb_capture_run(struct mb_engine *engine, const struct mb_capture_options *op
     }
     if (prepare(&capture, err) == 0 && capture_all(&capture, err) == 0) {
         *breathed_out = capture.has_breathed;
-        rc = capture.has_breathed ? 0 : mb_capture_note_marks(engine, err);
+        rc = capture.has_breathed ? 0 : note_capture(&capture, err);
     }
     for (int table = 0; table < MB_TABLE_COUNT; table++) {
         clear_scan(&capture.scans[table]);
     }
+    free(capture.renamed);
     return rc;
 }
 

@@ -236,7 +236,7 @@ static int release_returned(struct mb_capture *capture, struct mb_error *err)
 
     for (int table = 0; table < MB_TABLE_COUNT; table++) {
         struct mb_stmt *stmt;
-        if (capture->scans[table].is_skipped) {
+        if (!capture->scans[table].is_whole) {
             continue;
         }
         if (mb_db_query(
@@ -276,7 +276,7 @@ static int release_present(struct mb_capture *capture, struct mb_error *err)
             return -1;
         }
         scan = &capture->scans[table];
-        is_gone = scan->is_skipped;
+        is_gone = !scan->is_whole;
         for (size_t i = 0; i < scan->gone_count && !is_gone; i++) {
             is_gone = scan->gone[i].local == local;
         }
@@ -351,8 +351,10 @@ int mb_capture_gone_all(struct mb_capture *capture, struct mb_error *err)
     if (list.count > 0 && take_twins(capture, &list, err) != 0) {
         goto out;
     }
-    if (weigh(capture, &list, err) != 0 || release_returned(capture, err) != 0 ||
-        release_present(capture, err) != 0) {
+    if (list.count > 0 && weigh(capture, &list, err) != 0) {
+        goto out;
+    }
+    if (release_returned(capture, err) != 0 || release_present(capture, err) != 0) {
         goto out;
     }
     rc = mb_db_exec(capture->engine->state->db,

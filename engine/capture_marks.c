@@ -20,30 +20,46 @@
 #define SAMPLE_HIGH 3
 #define SAMPLE_COPIES 64
 #define KEY_MAX 64
+#define VARINT_BYTES_MAX 9
 
 static void make_key(char key[static KEY_MAX], const char *what, int table)
 {
     (void)snprintf(key, KEY_MAX, "%s_%s", what, mb_profile_tables[table].name);
 }
 
-int mb_capture_marks_sequence(struct mb_engine *engine, int table, int64_t *captured_out,
-                              int64_t *now_out, struct mb_error *err)
+static int read_sequence(struct mb_engine *engine, int table, int64_t *sequence_out,
+                         struct mb_error *err)
 {
     struct mb_stmt *stmt;
-    char key[KEY_MAX];
     int step;
 
-    make_key(key, "seq", table);
-    if (mb_state_get_int(engine->state, key, 0, captured_out, err) != 0 ||
-        mb_db_query(engine->live, "SELECT seq FROM sqlite_sequence WHERE name = ?1", &stmt, err) !=
-            0) {
+    if (mb_db_query(engine->live, "SELECT seq FROM sqlite_sequence WHERE name = ?1", &stmt, err) !=
+        0) {
         return -1;
     }
     mb_db_bind_text(stmt, 1, mb_profile_tables[table].name);
     step = mb_db_step(stmt, err);
-    *now_out = step == 1 ? mb_db_int(stmt, 0) : 0;
+    *sequence_out = step == 1 ? mb_db_int(stmt, 0) : 0;
     mb_db_reset(stmt);
     return step < 0 ? -1 : 0;
+}
+
+static int get_mark(struct mb_engine *engine, const char *what, int table, int64_t *value_out,
+                    struct mb_error *err)
+{
+    char key[KEY_MAX];
+
+    make_key(key, what, table);
+    return mb_state_get_int(engine->state, key, 0, value_out, err);
+}
+
+static int set_mark(struct mb_engine *engine, const char *what, int table, int64_t value,
+                    struct mb_error *err)
+{
+    char key[KEY_MAX];
+
+    make_key(key, what, table);
+    return mb_state_set_int(engine->state, key, value, err);
 }
 
 /* Does the row that the map has at this rowid still carry its identity? A row that is gone tells
@@ -100,15 +116,16 @@ static int check_sample(struct mb_capture *capture, int table, const char *sql, 
 
 static int check_table(struct mb_capture *capture, int table, struct mb_error *err)
 {
-    int64_t captured, now;
+    int64_t now;
 
     if (!capture->engine->schema->tables[table].is_present) {
         return 0;
     }
-    if (mb_capture_marks_sequence(capture->engine, table, &captured, &now, err) != 0) {
+    if (get_mark(capture->engine, "seq", table, &capture->sequence[table], err) != 0 ||
+        read_sequence(capture->engine, table, &now, err) != 0) {
         return -1;
     }
-    if (now < captured) {
+    if (now < capture->sequence[table]) {
         capture->is_other = true;
         return 0;
     }
@@ -122,29 +139,6 @@ static int check_table(struct mb_capture *capture, int table, struct mb_error *e
         capture, table,
         "SELECT local, id FROM row WHERE tbl = ?1 AND local IS NOT NULL ORDER BY local", SAMPLE_LOW,
         err);
-}
-
-/* The names by which children find their session: if they stand, references stand. */
-static int sessions_fingerprint(struct mb_engine *engine, int64_t *fingerprint_out,
-                                struct mb_error *err)
-{
-    struct mb_stmt *stmt;
-    uint64_t sum = 0;
-    int step;
-
-    if (mb_db_query(engine->live,
-                    "SELECT id, memory_session_id, content_session_id FROM sdk_sessions", &stmt,
-                    err) != 0) {
-        return -1;
-    }
-    while ((step = mb_db_step(stmt, err)) == 1) {
-        int64_t rowid = mb_db_int(stmt, 0);
-        uint64_t row = mb_fingerprint_add(MB_FINGERPRINT_START, &rowid, sizeof(rowid));
-        row = mb_fingerprint_add_text(row, mb_db_text(stmt, 1));
-        sum += mb_fingerprint_add_text(row, mb_db_text(stmt, 2)); /* order does not matter */
-    }
-    *fingerprint_out = mb_fingerprint_int64(sum);
-    return step;
 }
 
 static int file_inode(struct mb_engine *engine, int64_t *inode_out, struct mb_error *err)
@@ -162,15 +156,12 @@ int mb_capture_marks_check(struct mb_capture *capture, struct mb_error *err)
 {
     struct mb_engine *engine = capture->engine;
     struct mb_state *state = engine->state;
-    int64_t captured, inode, schema, sessions;
-    int64_t inode_now, sessions_now;
+    int64_t captured, inode, schema, inode_now;
 
     if (mb_state_get_int(state, "captured", 0, &captured, err) != 0 ||
         mb_state_get_int(state, "db_inode", 0, &inode, err) != 0 ||
         mb_state_get_int(state, "db_schema", 0, &schema, err) != 0 ||
-        mb_state_get_int(state, "db_sessions", 0, &sessions, err) != 0 ||
-        file_inode(engine, &inode_now, err) != 0 ||
-        sessions_fingerprint(engine, &sessions_now, err) != 0) {
+        file_inode(engine, &inode_now, err) != 0) {
         return -1;
     }
     capture->is_first = captured == 0;
@@ -178,7 +169,6 @@ int mb_capture_marks_check(struct mb_capture *capture, struct mb_error *err)
         return 0;
     }
     capture->is_migrated = schema != engine->schema->fingerprint;
-    capture->is_quiet_sessions = sessions == sessions_now;
     /* A device number alone changes with every mount of some file systems. */
     capture->is_other = inode != inode_now;
     for (int table = 0; table < MB_TABLE_COUNT && !capture->is_other; table++) {
@@ -192,15 +182,19 @@ int mb_capture_marks_check(struct mb_capture *capture, struct mb_error *err)
 /*
  * FTS5 keeps two records that move with the table: its averages (id 1: row count and sizes) and its
  * structure (id 10: a counter of writes). Where claude-mem's triggers stand, an unchanged pair
- * means an untouched table.
+ * means an untouched table, and the first varint of the averages is the number of its rows
+ * (fts5_index.c, fts5_storage.c of SQLite). Rows that were never indexed do not matter: what is
+ * compared is how far the count has moved.
  */
-static int fts_mark(struct mb_engine *engine, int table, int64_t *mark_out, struct mb_error *err)
+static int read_fts(struct mb_engine *engine, int table, int64_t *mark_out, int64_t *count_out,
+                    struct mb_error *err)
 {
     struct mb_stmt *stmt = NULL;
-    char *sql = mb_alloc_format("SELECT block FROM %s_data WHERE id IN (1, 10) ORDER BY id",
+    char *sql = mb_alloc_format("SELECT block, id FROM %s_data WHERE id IN (1, 10) ORDER BY id",
                                 mb_profile_tables[table].fts);
     uint64_t mark = MB_FINGERPRINT_START;
-    int rc = mb_db_prepare(engine->live, sql, &stmt, err);
+    uint64_t count = 0;
+    int rc = mb_db_query(engine->live, sql, &stmt, err);
     int step = rc;
 
     while (rc == 0 && (step = mb_db_step(stmt, err)) == 1) {
@@ -208,74 +202,77 @@ static int fts_mark(struct mb_engine *engine, int table, int64_t *mark_out, stru
         const uint8_t *data = mb_db_blob(stmt, 0, &size);
         mark = mb_fingerprint_add(mark, &size, sizeof(size));
         mark = mb_fingerprint_add(mark, data, size);
+        for (size_t i = 0; mb_db_int(stmt, 1) == 1 && i < size && i < VARINT_BYTES_MAX; i++) {
+            count = count << 7 | (data[i] & 0x7f);
+            if ((data[i] & 0x80) == 0) {
+                break;
+            }
+        }
     }
-    mb_db_finalize(stmt);
     free(sql);
     *mark_out = mb_fingerprint_int64(mark);
+    *count_out = (int64_t)(count & INT64_MAX);
     return step;
 }
 
-int mb_capture_marks_table_unchanged(struct mb_capture *capture, int table, bool *unchanged_out,
-                                     struct mb_error *err)
+/* The table's mark (0: it has none that tells of every change) and its number of rows. */
+static int read_table(struct mb_engine *engine, int table, int64_t *mark_out, int64_t *count_out,
+                      struct mb_error *err)
 {
-    struct mb_state *state = capture->engine->state;
-    char key[KEY_MAX];
-    int64_t now = mb_core_now(capture->engine);
-    int64_t mark, mark_now, left, whole;
+    char *sql;
+    int rc;
 
-    *unchanged_out = false;
-    capture->is_touched[table] = true;
-    if (capture->options.accept_deletes || !capture->is_quiet_sessions ||
-        !capture->engine->schema->tables[table].has_fts) {
-        return 0;
+    if (engine->schema->tables[table].has_fts) {
+        return read_fts(engine, table, mark_out, count_out, err);
     }
-    make_key(key, "fts", table);
-    if (mb_state_get_int(state, key, 0, &mark, err) != 0 ||
-        fts_mark(capture->engine, table, &mark_now, err) != 0) {
+    *mark_out = 0;
+    sql = mb_alloc_format("SELECT count(*) FROM %s", mb_profile_tables[table].name);
+    rc = mb_db_scalar(engine->live, sql, 0, count_out, err);
+    free(sql);
+    return rc;
+}
+
+int mb_capture_marks_table(struct mb_capture *capture, int table, int64_t *known_count_out,
+                           struct mb_error *err)
+{
+    struct mb_engine *engine = capture->engine;
+    int64_t mark, mark_now;
+
+    if (get_mark(engine, "seq", table, &capture->sequence[table], err) != 0 ||
+        get_mark(engine, "count", table, known_count_out, err) != 0 ||
+        get_mark(engine, "fts", table, &mark, err) != 0 ||
+        read_table(engine, table, &mark_now, &capture->row_count[table], err) != 0) {
         return -1;
     }
-    capture->is_touched[table] = mark != mark_now;
-    make_key(key, "sweep_left", table);
-    if (mb_state_get_int(state, key, 0, &left, err) != 0) {
-        return -1;
-    }
-    make_key(key, "regs_whole", table);
-    if (mb_state_get_int(state, key, 0, &whole, err) != 0) {
-        return -1;
-    }
-    *unchanged_out =
-        mark == mark_now && left == 0 && now >= whole && now - whole < MB_CAPTURE_WHOLE_EVERY_MS;
+    capture->is_touched[table] = mark_now == 0 || mark != mark_now;
     return 0;
+}
+
+int mb_capture_marks_forget(struct mb_engine *engine, int table, struct mb_error *err)
+{
+    return set_mark(engine, "count", table, -1, err) != 0 ? -1
+                                                          : set_mark(engine, "fts", table, 0, err);
 }
 
 static int save_table(struct mb_engine *engine, int table, struct mb_error *err)
 {
-    char key[KEY_MAX];
-    int64_t captured, now, mark;
+    int64_t sequence, mark, count;
 
-    if (mb_capture_marks_sequence(engine, table, &captured, &now, err) != 0) {
+    if (read_sequence(engine, table, &sequence, err) != 0 ||
+        read_table(engine, table, &mark, &count, err) != 0 ||
+        set_mark(engine, "seq", table, sequence, err) != 0 ||
+        set_mark(engine, "count", table, count, err) != 0) {
         return -1;
     }
-    make_key(key, "seq", table);
-    if (mb_state_set_int(engine->state, key, now, err) != 0) {
-        return -1;
-    }
-    if (!engine->schema->tables[table].has_fts) {
-        return 0;
-    }
-    make_key(key, "fts", table);
-    if (fts_mark(engine, table, &mark, err) != 0) {
-        return -1;
-    }
-    return mb_state_set_int(engine->state, key, mark, err);
+    return set_mark(engine, "fts", table, mark, err);
 }
 
 int mb_capture_marks_save(struct mb_engine *engine, struct mb_error *err)
 {
     struct mb_state *state = engine->state;
-    int64_t inode, sessions;
+    int64_t inode;
 
-    if (file_inode(engine, &inode, err) != 0 || sessions_fingerprint(engine, &sessions, err) != 0) {
+    if (file_inode(engine, &inode, err) != 0) {
         return -1;
     }
     for (int table = 0; table < MB_TABLE_COUNT; table++) {
@@ -284,9 +281,85 @@ int mb_capture_marks_save(struct mb_engine *engine, struct mb_error *err)
         }
     }
     if (mb_state_set_int(state, "captured", 1, err) != 0 ||
-        mb_state_set_int(state, "db_inode", inode, err) != 0 ||
-        mb_state_set_int(state, "db_sessions", sessions, err) != 0) {
+        mb_state_set_int(state, "db_inode", inode, err) != 0) {
         return -1;
     }
     return mb_state_set_int(state, "db_schema", engine->schema->fingerprint, err);
+}
+
+/* ---- the files ---- */
+
+/* "" if it was written too lately, or cannot be seen. */
+static void add_file(const char *path, struct mb_capture_stamp *stamp)
+{
+    struct mb_file_stat info;
+    struct mb_error err;
+    size_t used = strlen(stamp->text);
+
+    if (mb_file_stat(path, &info, &err) != 0) {
+        if (err.code != MB_ERR_NOT_FOUND) {
+            stamp->text[0] = '\0';
+            return;
+        }
+        memset(&info, 0, sizeof(info));
+    } else if (!mb_file_is_settled(&info)) {
+        stamp->text[0] = '\0';
+        return;
+    }
+    (void)snprintf(stamp->text + used, sizeof(stamp->text) - used, " %llu %llu %llu %lld %lld",
+                   (unsigned long long)info.device, (unsigned long long)info.inode,
+                   (unsigned long long)info.size, (long long)info.modified_ns,
+                   (long long)info.changed_ns);
+}
+
+void mb_capture_read_stamp(const struct mb_engine *engine, struct mb_capture_stamp *stamp_out)
+{
+    char *path = mb_file_real_path(engine->config.db_path); /* SQLite puts the log beside that */
+    char *log;
+
+    stamp_out->text[0] = '\0';
+    if (path == NULL) {
+        return;
+    }
+    log = mb_alloc_format("%s-wal", path);
+    (void)snprintf(stamp_out->text, sizeof(stamp_out->text), "1");
+    add_file(path, stamp_out);
+    if (stamp_out->text[0] != '\0') {
+        add_file(log, stamp_out);
+    }
+    free(log);
+    free(path);
+}
+
+int mb_capture_note_stamp(struct mb_engine *engine, const struct mb_capture_stamp *stamp,
+                          struct mb_error *err)
+{
+    return mb_state_set_text(engine->state, "stamp", stamp->text, err);
+}
+
+int mb_capture_is_current(struct mb_engine *engine, int64_t whole_every_ms, bool *current_out,
+                          struct mb_error *err)
+{
+    struct mb_capture_stamp stamp;
+    int64_t now = mb_core_now(engine);
+    int64_t in_flight = 0;
+    int64_t last = 0;
+    char *known = NULL;
+
+    *current_out = false;
+    mb_capture_read_stamp(engine, &stamp);
+    if (stamp.text[0] == '\0') {
+        return 0;
+    }
+    if (mb_state_get_text(engine->state, "stamp", &known, err) != 0 ||
+        mb_state_get_int(engine->state, "whole_look", 0, &last, err) != 0 ||
+        mb_db_scalar(engine->state->db, "SELECT EXISTS(SELECT 1 FROM journal WHERE in_flight)", 0,
+                     &in_flight, err) != 0) {
+        free(known);
+        return -1;
+    }
+    *current_out = known != NULL && strcmp(known, stamp.text) == 0 && in_flight == 0 &&
+                   now >= last && now - last < whole_every_ms;
+    free(known);
+    return 0;
 }

@@ -17,10 +17,10 @@
 
 #include "banned.h"
 
-/* Tables up to this size are looked at whole each time (20 ms); larger ones through a window that
- * moves on. */
-#define WHOLE_ROWS_MAX 20000
-#define WINDOW_ROWS 2000
+/* Rows looked at by one capture, through a window that moves on; and the newest sessions, which
+ * change most. */
+#define WINDOW_ROWS 128
+#define RECENT_SESSIONS 64
 
 static void describe(char *out, size_t size, const struct mb_profile_register *profile,
                      const struct mb_reg *from, const struct mb_reg *to)
@@ -192,8 +192,7 @@ static bool differs(const struct mb_live_row *row, const struct mb_regs *local,
     return false;
 }
 
-/* Captures a row that differs. */
-static int capture_row(struct mb_engine *engine, int table, int64_t rowid, struct mb_error *err)
+int mb_capture_regs_at(struct mb_engine *engine, int table, int64_t rowid, struct mb_error *err)
 {
     struct mb_live_row *row = mb_alloc(sizeof(*row));
     struct mb_stmt *stmt = NULL;
@@ -298,93 +297,155 @@ out:
     return step;
 }
 
-/* A large table is swept by a window that moves on with each capture, until every row was seen
- * since the marks last moved. */
-struct sweep {
-    char *whole_key; /* when the whole was last looked at */
-    char *after_key; /* the rowid that the window has come to */
-    char *left_key;  /* rows still to be seen */
-    bool is_whole;
-    int64_t after;
-    int64_t left;
-};
-
-static int begin_sweep(struct mb_capture *capture, int table, struct sweep *sweep,
-                       struct mb_error *err)
+/* Captures what differs among the rows after `after`, at most count_max of them. */
+static int look_at(struct mb_capture *capture, int table, int64_t after, int64_t count_max,
+                   struct pairing *pairing, bool *is_at_end, struct mb_error *err)
 {
-    struct mb_state *state = capture->engine->state;
-    int64_t row_count = (int64_t)capture->scans[table].id_count;
-    int64_t now = mb_core_now(capture->engine);
-    int64_t last_whole;
+    int more;
 
-    sweep->whole_key = mb_alloc_format("regs_whole_%s", mb_profile_tables[table].name);
-    sweep->after_key = mb_alloc_format("regs_after_%s", mb_profile_tables[table].name);
-    sweep->left_key = mb_alloc_format("sweep_left_%s", mb_profile_tables[table].name);
-    if (mb_state_get_int(state, sweep->whole_key, 0, &last_whole, err) != 0 ||
-        mb_state_get_int(state, sweep->after_key, 0, &sweep->after, err) != 0 ||
-        mb_state_get_int(state, sweep->left_key, 0, &sweep->left, err) != 0) {
-        return -1;
+    memset(pairing, 0, sizeof(*pairing));
+    pairing->engine = capture->engine;
+    pairing->table = table;
+    more = walk(pairing, after, count_max, err);
+    *is_at_end = more == 0;
+    for (size_t i = 0; i < pairing->differing_count && more >= 0; i++) {
+        if (table == MB_TABLE_SESSIONS) {
+            mb_capture_regs_note_renamed(capture, pairing->differing[i]);
+        }
+        if (mb_capture_regs_at(capture->engine, table, pairing->differing[i], err) != 0) {
+            more = -1;
+        }
     }
-    sweep->is_whole = row_count <= WHOLE_ROWS_MAX || capture->is_migrated ||
-                      now - last_whole >= MB_CAPTURE_WHOLE_EVERY_MS || now < last_whole;
-    if (sweep->is_whole) {
-        sweep->after = 0;
-        return mb_state_set_int(state, sweep->whole_key, now, err);
-    }
-    if (capture->is_touched[table]) {
-        sweep->left = row_count;
-    }
-    return 0;
+    free(pairing->differing);
+    return more < 0 ? -1 : 0;
 }
 
-static int end_sweep(struct mb_capture *capture, struct sweep *sweep, int64_t seen, int64_t last,
-                     bool is_at_end, struct mb_error *err)
+/* The window moves on with each capture, until every row was seen since the marks last moved.
+ * regs_after_<table>: the rowid that it has come to; sweep_left_<table>: rows still to be seen. */
+static int sweep(struct mb_capture *capture, int table, struct mb_error *err)
 {
     struct mb_state *state = capture->engine->state;
-    int64_t left = sweep->is_whole || sweep->left <= seen ? 0 : sweep->left - seen;
+    const char *name = mb_profile_tables[table].name;
+    char *after_key = mb_alloc_format("regs_after_%s", name);
+    char *left_key = mb_alloc_format("sweep_left_%s", name);
+    bool is_whole = capture->is_whole || capture->is_other;
+    struct pairing pairing;
+    bool is_at_end = true;
+    int64_t after, left;
+    int rc = -1;
 
-    if (mb_state_set_int(state, sweep->after_key, is_at_end ? 0 : last, err) != 0) {
-        return -1;
+    if (mb_state_get_int(state, after_key, 0, &after, err) != 0 ||
+        mb_state_get_int(state, left_key, 0, &left, err) != 0) {
+        goto out;
     }
-    return mb_state_set_int(state, sweep->left_key, left, err);
-}
-
-static void release_sweep(struct sweep *sweep)
-{
-    free(sweep->whole_key);
-    free(sweep->after_key);
-    free(sweep->left_key);
+    left = capture->is_touched[table] ? capture->row_count[table] : left;
+    if (!is_whole && (left <= 0 || capture->options.is_in_merge)) {
+        rc = left <= 0 ? 0 : mb_state_set_int(state, left_key, left, err);
+        goto out;
+    }
+    if (look_at(capture, table, is_whole ? 0 : after, is_whole ? INT64_MAX : WINDOW_ROWS, &pairing,
+                &is_at_end, err) != 0) {
+        goto out;
+    }
+    left = is_whole || left <= pairing.seen ? 0 : left - pairing.seen;
+    if (mb_state_set_int(state, after_key, is_at_end ? 0 : pairing.last, err) == 0) {
+        rc = mb_state_set_int(state, left_key, left, err);
+    }
+out:
+    free(after_key);
+    free(left_key);
+    return rc;
 }
 
 int mb_capture_regs_scan(struct mb_capture *capture, int table, struct mb_error *err)
 {
-    struct sweep sweep = {NULL, NULL, NULL, false, 0, 0};
     struct pairing pairing;
-    int more = 0;
-    int rc = -1;
+    bool is_at_end;
 
-    if (capture->scans[table].is_skipped) {
+    if (capture->is_first) {
+        return 0; /* everything was just read */
+    }
+    if (table == MB_TABLE_SESSIONS && !capture->options.is_in_merge &&
+        capture->row_count[table] > WINDOW_ROWS &&
+        look_at(capture, table, capture->sequence[table] - RECENT_SESSIONS, RECENT_SESSIONS,
+                &pairing, &is_at_end, err) != 0) {
+        return -1;
+    }
+    return sweep(capture, table, err);
+}
+
+/* ---- children of sessions that came, or are called otherwise now ---- */
+
+void mb_capture_regs_note_renamed(struct mb_capture *capture, int64_t rowid)
+{
+    if ((capture->renamed_count & (capture->renamed_count - 1)) == 0) { /* each power of two */
+        capture->renamed = mb_alloc_resize(
+            capture->renamed, capture->renamed_count == 0 ? 1 : capture->renamed_count * 2,
+            sizeof(rowid));
+    }
+    capture->renamed[capture->renamed_count++] = rowid;
+}
+
+/* The mapped rows of a table that name this session. */
+static int look_at_children(struct mb_capture *capture, int table, const struct mb_session *session,
+                            struct mb_error *err)
+{
+    struct mb_engine *engine = capture->engine;
+    const struct mb_schema_table *schema = &engine->schema->tables[table];
+    bool by_rowid = schema->profile->link == MB_LINK_ROWID && !schema->links_by_content;
+    const char *text = schema->links_by_content ? session->content : session->memory;
+    const char *column = by_rowid                   ? "session_db_id"
+                         : schema->links_by_content ? "content_session_id"
+                                                    : "memory_session_id";
+    struct mb_stmt *stmt = NULL;
+    char *sql;
+    int step;
+
+    if (!by_rowid && text == NULL) {
         return 0;
     }
-    memset(&pairing, 0, sizeof(pairing));
-    pairing.engine = capture->engine;
-    pairing.table = table;
-    if (begin_sweep(capture, table, &sweep, err) != 0) {
-        goto out;
+    sql = mb_alloc_format("SELECT id FROM %s WHERE %s = ?1 AND id <= ?2", schema->profile->name,
+                          column);
+    step = mb_db_prepare(engine->live, sql, &stmt, err);
+    if (step == 0) {
+        if (by_rowid) {
+            mb_db_bind_int(stmt, 1, session->rowid);
+        } else {
+            mb_db_bind_text(stmt, 1, text);
+        }
+        mb_db_bind_int(stmt, 2, capture->sequence[table]);
     }
-    if (!capture->is_first) { /* a first capture has just read everything */
-        more = walk(&pairing, sweep.after, sweep.is_whole ? INT64_MAX : WINDOW_ROWS, err);
-    }
-    for (size_t i = 0; i < pairing.differing_count && more >= 0; i++) {
-        if (capture_row(capture->engine, table, pairing.differing[i], err) != 0) {
-            goto out;
+    while (step >= 0 && (step = mb_db_step(stmt, err)) == 1) {
+        if (mb_capture_regs_at(engine, table, mb_db_int(stmt, 0), err) != 0) {
+            step = -1;
         }
     }
-    if (more >= 0) {
-        rc = end_sweep(capture, &sweep, pairing.seen, pairing.last, more == 0, err);
+    mb_db_finalize(stmt);
+    free(sql);
+    return step;
+}
+
+int mb_capture_regs_of_renamed(struct mb_capture *capture, struct mb_error *err)
+{
+    struct mb_engine *engine = capture->engine;
+
+    if (capture->is_first || capture->is_other) {
+        return 0; /* everything was looked at */
     }
-out:
-    free(pairing.differing);
-    release_sweep(&sweep);
-    return rc;
+    for (size_t i = 0; i < capture->renamed_count; i++) {
+        for (int table = 0; table < MB_TABLE_COUNT; table++) {
+            const struct mb_session *session =
+                mb_sessions_by_rowid(engine->sessions, capture->renamed[i]);
+            const struct mb_schema_table *schema = &engine->schema->tables[table];
+            if (session == NULL || !schema->is_present || table == MB_TABLE_SESSIONS ||
+                (schema->profile->link == MB_LINK_ROWID && !schema->links_by_content &&
+                 schema->link_column < 0)) {
+                continue;
+            }
+            if (look_at_children(capture, table, session, err) != 0) {
+                return -1;
+            }
+        }
+    }
+    return 0;
 }

@@ -2,263 +2,61 @@
 
 /*
  * Rows that are not mapped: new ones, known ones in another place, and dead ones that came back.
- *
- * Equal rows are copies, numbered from 0. A number once given stays; a new copy takes the lowest
- * free one. Among several at once, the session decides who gets which, so that clones number alike.
- * When the map is rebuilt, known living ids are given out first.
  */
 
 #include "alloc.h"
 #include "assert.h"
-#include "capture.h"
+#include "capture_copies.h"
 
 #include <stdlib.h>
 #include <string.h>
 
 #include "banned.h"
 
-struct candidate {
-    int64_t rowid;
-    uint8_t first_id[MB_ROW_ID_SIZE]; /* with copy number 0: equal for equal rows */
-    uint8_t session[MB_ROW_ID_SIZE];  /* zeros if it has none */
-    uint8_t id[MB_ROW_ID_SIZE];
-    bool has_id;
-};
+/* How many rows may be seen before the sessions in memory are let go. */
+#define SESSIONS_KEPT 4096
 
-static int compare_candidates(const void *a, const void *b)
+/* A stub of ours of which claude-mem has made a true session: it did not come from elsewhere. */
+static int was_stub(struct mb_engine *engine, int64_t rowid, bool *was_out, struct mb_error *err)
 {
-    const struct candidate *left = a;
-    const struct candidate *right = b;
-    int order = memcmp(left->first_id, right->first_id, MB_ROW_ID_SIZE);
+    struct mb_stmt *stmt;
+    int step;
 
-    if (order == 0) {
-        order = memcmp(left->session, right->session, MB_ROW_ID_SIZE);
-    }
-    if (order == 0) {
-        order = left->rowid < right->rowid ? -1 : left->rowid > right->rowid;
-    }
-    return order;
-}
-
-static bool is_present(const struct mb_capture_scan *scan, int64_t rowid)
-{
-    size_t low = 0;
-    size_t high = scan->id_count;
-
-    while (low < high) {
-        size_t middle = low + (high - low) / 2;
-        if (scan->ids[middle] == rowid) {
-            return true;
-        }
-        if (scan->ids[middle] < rowid) {
-            low = middle + 1;
-        } else {
-            high = middle;
-        }
-    }
-    return false;
-}
-
-enum id_class { ID_TAKEN, ID_ALIVE, ID_DEAD, ID_UNKNOWN };
-
-/* What the state says of an id: taken by a row that stands, known without one, dead, or never
- * seen. */
-static int classify(struct mb_capture *capture, int table, const uint8_t id[static MB_ROW_ID_SIZE],
-                    enum id_class *class_out, struct mb_error *err)
-{
-    struct mb_state *state = capture->engine->state;
-    struct mb_state_row row;
-    struct mb_version version;
-    int found = mb_state_row_find(state, id, &row, err);
-
-    if (found == 1) {
-        bool stands = row.has_local && is_present(&capture->scans[table], row.local);
-        *class_out = stands ? ID_TAKEN : ID_ALIVE;
-        mb_regs_release(&row.regs);
-        return 0;
-    }
-    if (found == 0) {
-        found = mb_state_tomb_find(state, id, &version, err);
-        *class_out = found == 1 ? ID_DEAD : ID_UNKNOWN;
-    }
-    return found < 0 ? -1 : 0;
-}
-
-struct id_pool {
-    uint8_t (*ids)[MB_ROW_ID_SIZE];
-    size_t count;
-};
-
-/* Gathers, for `want` rows that are all equal to the one at rowid, the ids that they may get,
- * lowest numbers first. */
-static int gather_ids(struct mb_capture *capture, int table, int64_t rowid, size_t want,
-                      struct id_pool pools[static ID_UNKNOWN + 1], struct mb_error *err)
-{
-    struct mb_live_row row;
-    struct mb_stmt *stmt = NULL;
-    int step = mb_live_find(capture->engine, table, rowid, &row, &stmt, err);
-    int rc = -1;
-
-    if (step != 1) {
-        return step < 0
-                   ? -1
-                   : mb_error_set(err, MB_ERR_FAILED, "a row vanished while it was being read");
-    }
-    for (int64_t copy = 0; copy < MB_LIVE_COPIES_MAX && pools[ID_UNKNOWN].count < want; copy++) {
-        uint8_t id[MB_ROW_ID_SIZE];
-        enum id_class class;
-        mb_live_row_id(capture->engine, &row, copy, id);
-        if (classify(capture, table, id, &class, err) != 0) {
-            goto out;
-        }
-        if (class != ID_TAKEN && pools[class].count < want) {
-            memcpy(pools[class].ids[pools[class].count++], id, MB_ROW_ID_SIZE);
-        }
-    }
-    rc = 0;
-out:
-    mb_db_reset(stmt);
-    return rc;
-}
-
-/* Numbers a group of equal rows. Known living ids first; on a rebuild the dead ones before new
- * ones, so that a dead row that stands in the other database stays dead. */
-static int number_group(struct mb_capture *capture, int table, struct candidate *group,
-                        size_t count, struct mb_error *err)
-{
-    bool is_rebuild = capture->is_other || capture->is_first;
-    const enum id_class order[3] = {ID_ALIVE, is_rebuild ? ID_DEAD : ID_UNKNOWN,
-                                    is_rebuild ? ID_UNKNOWN : ID_TAKEN};
-    struct id_pool pools[ID_UNKNOWN + 1] = {
-        {NULL, 0}
-    };
-    size_t next = 0;
-    int rc = -1;
-
-    for (int i = 0; i <= ID_UNKNOWN; i++) {
-        pools[i].ids = mb_alloc_zeroed(count, MB_ROW_ID_SIZE);
-    }
-    if (gather_ids(capture, table, group[0].rowid, count, pools, err) != 0) {
-        goto out;
-    }
-    for (int i = 0; i < 3; i++) {
-        for (size_t k = 0; k < pools[order[i]].count && next < count; k++) {
-            memcpy(group[next].id, pools[order[i]].ids[k], MB_ROW_ID_SIZE);
-            group[next++].has_id = true;
-        }
-    }
-    rc = 0;
-out:
-    for (int i = 0; i <= ID_UNKNOWN; i++) {
-        free(pools[i].ids);
-    }
-    return rc;
-}
-
-static int number_all(struct mb_capture *capture, int table, struct candidate *list, size_t count,
-                      struct mb_error *err)
-{
-    bool is_unique = mb_profile_tables[table].is_unique;
-
-    if (count > 0) {
-        qsort(list, count, sizeof(*list), compare_candidates);
-    }
-    for (size_t start = 0; start < count;) {
-        size_t end = start + 1;
-        enum id_class class = ID_UNKNOWN;
-        while (end < count &&
-               memcmp(list[end].first_id, list[start].first_id, MB_ROW_ID_SIZE) == 0) {
-            end++;
-        }
-        if ((end - start == 1 || is_unique) &&
-            classify(capture, table, list[start].first_id, &class, err) != 0) {
-            return -1;
-        }
-        if (is_unique || (end - start == 1 && (class == ID_UNKNOWN || class == ID_ALIVE))) {
-            /* Of several rows of one unique identity only one is synced. */
-            memcpy(list[start].id, list[start].first_id, MB_ROW_ID_SIZE);
-            list[start].has_id = class != ID_TAKEN;
-        } else if (number_group(capture, table, list + start, end - start, err) != 0) {
-            return -1;
-        }
-        start = end;
-    }
-    return 0;
-}
-
-/* Reads the unmapped rows of a table; those that never leave the machine are left out. */
-static int list_candidates(struct mb_capture *capture, int table, struct candidate **list_out,
-                           size_t *count_out, struct mb_error *err)
-{
-    const struct mb_capture_scan *scan = &capture->scans[table];
-    struct candidate *list = mb_alloc_zeroed(scan->fresh_count + 1, sizeof(*list));
-    size_t count = 0;
-
-    for (size_t i = 0; i < scan->fresh_count; i++) {
-        struct mb_live_row row;
-        struct mb_stmt *stmt;
-        struct candidate *item = &list[count];
-        int step = mb_capture_breathe(capture, err) != 0
-                       ? -1
-                       : mb_live_find(capture->engine, table, scan->fresh[i], &row, &stmt, err);
-        if (step < 0) {
-            free(list);
-            return -1;
-        }
-        if (step == 1 && !row.is_excluded) {
-            item->rowid = row.rowid;
-            mb_live_row_id(capture->engine, &row, 0, item->first_id);
-            if (row.session != NULL && row.session->has_id) {
-                memcpy(item->session, row.session->id, MB_ROW_ID_SIZE);
-            }
-            count++;
-        }
-        if (step == 1) {
-            mb_db_reset(stmt);
-        }
-    }
-    *list_out = list;
-    *count_out = count;
-    return 0;
-}
-
-/* A second row of an identity that is unique is left unsynced, and tells nothing. */
-static int is_newcomer(struct mb_capture *capture, const struct mb_live_row *row, bool *found_out,
-                       struct mb_error *err)
-{
-    uint8_t id[MB_ROW_ID_SIZE];
-    enum id_class class = ID_UNKNOWN;
-
-    mb_live_row_id(capture->engine, row, 0, id);
-    if (mb_profile_tables[row->table].is_unique &&
-        classify(capture, row->table, id, &class, err) != 0) {
+    if (mb_db_query(engine->state->db, "SELECT 1 FROM stub WHERE local = ?1", &stmt, err) != 0) {
         return -1;
     }
-    *found_out = class != ID_TAKEN;
-    return 0;
+    mb_db_bind_int(stmt, 1, rowid);
+    step = mb_db_step(stmt, err);
+    mb_db_reset(stmt);
+    *was_out = step == 1;
+    return step < 0 ? -1 : 0;
 }
 
 int mb_capture_rows_reappeared(struct mb_capture *capture, int table, bool *found_out,
                                struct mb_error *err)
 {
     const struct mb_capture_scan *scan = &capture->scans[table];
-    int64_t captured, now;
 
-    if (!capture->engine->schema->tables[table].is_present || scan->fresh_count == 0) {
-        return 0;
-    }
-    if (mb_capture_marks_sequence(capture->engine, table, &captured, &now, err) != 0) {
-        return -1;
-    }
-    for (size_t i = 0; i < scan->fresh_count && scan->fresh[i] <= captured && !*found_out; i++) {
+    for (size_t i = 0;
+         i < scan->fresh_count && scan->fresh[i] <= capture->sequence[table] && !*found_out; i++) {
         struct mb_live_row row;
         struct mb_stmt *stmt;
-        int step = mb_live_find(capture->engine, table, scan->fresh[i], &row, &stmt, err);
+        bool is_stub = false;
+        int step;
+        if (table == MB_TABLE_SESSIONS &&
+            was_stub(capture->engine, scan->fresh[i], &is_stub, err) != 0) {
+            return -1;
+        }
+        if (is_stub) {
+            continue;
+        }
+        step = mb_live_find(capture->engine, table, scan->fresh[i], &row, &stmt, err);
         if (step < 0) {
             return -1;
         }
         if (step == 1) {
-            int rc = row.is_excluded ? 0 : is_newcomer(capture, &row, found_out, err);
+            int rc =
+                row.is_excluded ? 0 : mb_capture_copies_is_newcomer(capture, &row, found_out, err);
             mb_db_reset(stmt);
             if (rc != 0) {
                 return -1;
@@ -394,7 +192,7 @@ static int publish(struct mb_capture *capture, const struct mb_live_row *row,
     known.twin = mb_live_twin(row);
     known.regs = local;
     known.regs.owned = NULL;
-    found = mb_state_loose_take(engine->state, id, &loose, err);
+    found = capture->is_blank ? 0 : mb_state_loose_take(engine->state, id, &loose, err);
     if (found < 0) {
         goto out;
     }
@@ -403,7 +201,7 @@ static int publish(struct mb_capture *capture, const struct mb_live_row *row,
     if (is_text_wanted && mb_state_set_int(engine->state, "heal", 1, err) != 0) {
         goto out;
     }
-    if (mb_state_row_put(engine->state, &known, err) != 0 ||
+    if (mb_state_row_add(engine->state, &known, err) != 0 ||
         mb_live_record(engine, row, &known, NULL, &record, err) != 0 ||
         mb_state_out(engine->state, &record, err) != 0) {
         goto out;
@@ -425,9 +223,16 @@ static int add_row(struct mb_capture *capture, const struct mb_live_row *row,
     struct mb_version born = mb_regs_initial(row->created);
     struct mb_version tomb;
     struct mb_state_row known;
-    int found = mb_state_row_find(state, id, &known, err);
+    int found = 0;
     int rc;
 
+    if (row->table == MB_TABLE_SESSIONS && !capture->is_first) {
+        mb_capture_regs_note_renamed(capture, row->rowid);
+    }
+    if (capture->is_blank) {
+        return publish(capture, row, id, &born, err);
+    }
+    found = mb_state_row_find(state, id, &known, err);
     if (found == 1) {
         rc = rejoin(capture, row, &known, err);
         mb_regs_release(&known.regs);
@@ -452,47 +257,69 @@ static int add_row(struct mb_capture *capture, const struct mb_live_row *row,
     return publish(capture, row, id, &born, err);
 }
 
-int mb_capture_rows_add(struct mb_capture *capture, int table, struct mb_error *err)
+static int add_member(struct mb_capture *capture, int table,
+                      const struct mb_capture_candidate *item,
+                      const struct mb_capture_member *member, struct mb_error *err)
+{
+    struct mb_live_row row;
+    struct mb_stmt *stmt = NULL;
+    int step = mb_capture_breathe(capture, err) != 0
+                   ? -1
+                   : mb_live_find(capture->engine, table, item->rowid, &row, &stmt, err);
+    int rc;
+
+    if (step != 1) {
+        return step; /* 0: gone while the worker had its turn */
+    }
+    row.first_id = item->first_id;
+    rc = add_row(capture, &row, member->id, err);
+    mb_db_reset(stmt);
+    return rc;
+}
+
+/* Adds the rows by rowid, which is how they lie on the disk. */
+static int add_all(struct mb_capture *capture, int table, const struct mb_capture_candidates *list,
+                   struct mb_error *err)
 {
     struct mb_engine *engine = capture->engine;
-    struct candidate *list = NULL;
-    size_t count = 0;
-    int rc = -1;
+    size_t next = 0;
+
+    for (size_t i = 0; i < list->count; i++) {
+        const struct mb_capture_candidate *item = &list->items[i];
+        struct mb_capture_member member;
+        int rc;
+        if (next < list->member_count && list->members[next].rowid == item->rowid) {
+            member = list->members[next++];
+        } else if (mb_capture_copies_single(capture, table, item, &member, err) != 0) {
+            return -1;
+        }
+        rc = member.has_id ? add_member(capture, table, item, &member, err) : 0;
+        if (rc != 0) {
+            return -1;
+        }
+        if (i % SESSIONS_KEPT == SESSIONS_KEPT - 1) {
+            mb_sessions_forget(engine->sessions);
+            mb_core_progress(engine, MB_PHASE_CAPTURE, (int64_t)i, (int64_t)list->count);
+            if (mb_core_step(engine, "capture-rows", err) != 0) {
+                return -1;
+            }
+        }
+    }
+    return 0;
+}
+
+int mb_capture_rows_add(struct mb_capture *capture, int table, struct mb_error *err)
+{
+    struct mb_capture_candidates list;
+    int rc;
 
     if (capture->scans[table].fresh_count == 0) {
         return 0;
     }
-    if (list_candidates(capture, table, &list, &count, err) != 0 ||
-        number_all(capture, table, list, count, err) != 0) {
-        goto out;
+    if (mb_capture_copies_list(capture, table, &list, err) != 0) {
+        return -1;
     }
-    for (size_t i = 0; i < count; i++) {
-        struct mb_live_row row;
-        struct mb_stmt *stmt = NULL;
-        int step;
-        if (!list[i].has_id) {
-            continue;
-        }
-        step = mb_capture_breathe(capture, err) != 0
-                   ? -1
-                   : mb_live_find(engine, table, list[i].rowid, &row, &stmt, err);
-        if (step == 0) {
-            continue; /* gone while the worker had its turn */
-        }
-        if (step < 0 || add_row(capture, &row, list[i].id, err) != 0) {
-            mb_db_reset(stmt);
-            goto out;
-        }
-        mb_db_reset(stmt);
-        if ((i & 0xfff) == 0xfff) {
-            mb_core_progress(engine, MB_PHASE_CAPTURE, (int64_t)i, (int64_t)count);
-            if (mb_core_step(engine, "capture-rows", err) != 0) {
-                goto out;
-            }
-        }
-    }
-    rc = 0;
-out:
-    free(list);
+    rc = add_all(capture, table, &list, err);
+    mb_capture_copies_release(&list);
     return rc;
 }

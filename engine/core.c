@@ -22,6 +22,7 @@ int mb_core_open_live(struct mb_engine *engine, struct mb_error *err)
         return 0;
     }
     if (mb_db_open(engine->config.db_path, MB_DB_LIVE, "the database", &engine->live, err) != 0 ||
+        mb_db_data_version(engine->live, &engine->schema_version, err) != 0 ||
         mb_schema_load(engine->live, engine->config.with_tool_uses, &engine->schema, err) != 0) {
         mb_core_close_live(engine);
         return -1;
@@ -44,14 +45,21 @@ void mb_core_close_live(struct mb_engine *engine)
 int mb_core_reload(struct mb_engine *engine, struct mb_error *err)
 {
     struct mb_schema *schema = NULL;
+    int64_t version;
 
-    if (mb_schema_load(engine->live, engine->config.with_tool_uses, &schema, err) != 0) {
+    if (mb_db_data_version(engine->live, &version, err) != 0) {
         return -1;
     }
+    if (version != engine->schema_version) {
+        if (mb_schema_load(engine->live, engine->config.with_tool_uses, &schema, err) != 0) {
+            return -1;
+        }
+        mb_schema_free(engine->schema);
+        engine->schema = schema;
+        engine->schema_version = version;
+    }
     mb_sessions_free(engine->sessions);
-    mb_schema_free(engine->schema);
-    engine->schema = schema;
-    engine->sessions = mb_sessions_new(engine->live, schema, engine->state);
+    engine->sessions = mb_sessions_new(engine->live, engine->schema, engine->state);
     return 0;
 }
 

@@ -42,6 +42,7 @@ struct mb_engine {
     struct mb_schema *schema;
     struct mb_sessions *sessions; /* as of the last capture, and kept true by our own writes */
     int64_t live_version;         /* PRAGMA data_version as of the last capture; -1: none yet */
+    int64_t schema_version;       /* the same, as of the reading of `schema` */
     struct mb_core_counts counts;
     bool tells_captured; /* a push explains what was captured, a pull what it merges */
     bool is_rehearsal;   /* a dry run on copies: the store is only read */

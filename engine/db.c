@@ -17,6 +17,7 @@
 #include "banned.h"
 
 #define BUSY_TIMEOUT_MS 5000
+#define STATE_LOG_BYTES_KEPT (128 * (uint64_t)1024)
 #define BACKUP_PAGES_PER_STEP 256
 #define BACKUP_BUSY_RETRIES 200
 #define BACKUP_BUSY_WAIT_MS 25
@@ -36,7 +37,7 @@ struct mb_db {
     char *name;
     char *path;
     int last_code; /* extended result code of the last failure */
-    bool is_live;  /* others may have it open */
+    enum mb_db_mode mode;
 };
 
 static enum mb_code code_of(int sqlite_code)
@@ -132,7 +133,7 @@ int mb_db_open(const char *path, enum mb_db_mode mode, const char *name, struct 
     db = mb_alloc_zeroed(1, sizeof(*db));
     db->name = mb_alloc_text(name);
     db->path = mb_alloc_text(path);
-    db->is_live = mode == MB_DB_LIVE;
+    db->mode = mode;
     if (mode == MB_DB_STATE && !mb_file_exists(path) &&
         mb_file_replace(path, "", 0, 0600, err) != 0) {
         goto out;
@@ -166,12 +167,26 @@ static int leave_to_neighbours(struct mb_db *db)
     bool found = false;
     int fd = -1;
 
-    if (db->is_live && path != NULL && path[0] != '\0') {
+    if (db->mode == MB_DB_LIVE && path != NULL && path[0] != '\0') {
         fd = mb_db_neighbours_look(path, &found);
         (void)sqlite3_db_config(db->handle, SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, (int)found,
                                 (int *)NULL);
     }
     return fd;
+}
+
+/* A short run leaves its few pages in the log, where the next one finds them: a checkpoint would
+ * cost it three more syncs. */
+static void keep_short_log(struct mb_db *db)
+{
+    char *path = mb_alloc_format("%s-wal", db->path);
+    struct mb_file_stat info;
+    struct mb_error ignored;
+
+    if (mb_file_stat(path, &info, &ignored) == 0 && info.size <= STATE_LOG_BYTES_KEPT) {
+        (void)sqlite3_db_config(db->handle, SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1, (int *)NULL);
+    }
+    free(path);
 }
 
 void mb_db_close(struct mb_db *db)
@@ -180,6 +195,9 @@ void mb_db_close(struct mb_db *db)
 
     if (db == NULL) {
         return;
+    }
+    if (db->mode == MB_DB_STATE) {
+        keep_short_log(db);
     }
     while (db->cache != NULL) {
         struct mb_stmt *stmt = db->cache;

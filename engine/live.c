@@ -63,6 +63,7 @@ void mb_live_read(struct mb_engine *engine, int table, struct mb_stmt *stmt,
     const struct mb_value *created;
 
     row_out->table = table;
+    row_out->first_id = NULL;
     row_out->schema = &engine->schema->tables[table];
     row_out->rowid = mb_db_int(stmt, 0);
     MB_ASSERT(row_out->schema->column_count <= MB_LIMIT_COLUMNS);
@@ -188,6 +189,12 @@ int64_t mb_live_twin(const struct mb_live_row *row)
     const struct mb_value *parts[2];
     uint64_t twin = MB_FINGERPRINT_START;
 
+    if (row->table == MB_TABLE_SESSIONS) {
+        const struct mb_value *memory = &row->values[row->schema->memory_column];
+        return memory->type != MB_VALUE_TEXT
+                   ? 0
+                   : mb_fingerprint_int64(mb_fingerprint_add(twin, memory->data, memory->size));
+    }
     if (row->schema->hash_column < 0 || row->schema->memory_column < 0) {
         return 0;
     }
@@ -309,8 +316,12 @@ int mb_live_record(struct mb_engine *engine, const struct mb_live_row *row,
 
     memset(record_out, 0, sizeof(*record_out));
     /* The state does not keep copy numbers: the id tells. */
-    for (mb_live_row_id(engine, row, 0, id); memcmp(id, known->id, MB_ROW_ID_SIZE) != 0;
-         mb_live_row_id(engine, row, copy, id)) {
+    if (row->first_id != NULL) {
+        memcpy(id, row->first_id, MB_ROW_ID_SIZE);
+    } else {
+        mb_live_row_id(engine, row, 0, id);
+    }
+    for (; memcmp(id, known->id, MB_ROW_ID_SIZE) != 0; mb_live_row_id(engine, row, copy, id)) {
         if (++copy == MB_LIVE_COPIES_MAX) {
             return 1;
         }

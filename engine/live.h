@@ -21,6 +21,8 @@ struct mb_live_row {
     int64_t created;                  /* milliseconds, for versions */
     const struct mb_session *session; /* its parent here, or NULL; for sessions: itself */
     bool is_excluded; /* a stub, or of the observer project: never leaves the machine */
+    const uint8_t
+        *first_id; /* its row id with copy number 0 where that is known already, or NULL */
     struct mb_value
         values[MB_LIMIT_COLUMNS]; /* by column of the schema; borrowed from the statement */
 };
@@ -43,8 +45,8 @@ void mb_live_row_id(struct mb_engine *engine, const struct mb_live_row *row, int
 MB_MUST_USE int mb_live_regs(struct mb_engine *engine, const struct mb_live_row *row,
                              struct mb_regs *regs_out, struct mb_error *err);
 
-/* Fingerprint of (memory_session_id, content_hash), by which claude-mem knows duplicates; 0: has
- * none. */
+/* Fingerprint of (memory_session_id, content_hash), by which claude-mem knows duplicates; of a
+ * session, of its memory_session_id, by which its children know it; 0: has none. */
 int64_t mb_live_twin(const struct mb_live_row *row);
 
 /* The column to show it by; NULL if all are empty. */

@@ -75,9 +75,9 @@ static void roll_back(struct mb_engine *engine)
 }
 
 /* Opens both transactions and captures. */
-static int begin(struct mb_engine *engine, bool accept_deletes, struct mb_error *err)
+static int begin(struct mb_engine *engine, struct mb_error *err)
 {
-    const struct mb_capture_options options = {.accept_deletes = accept_deletes};
+    const struct mb_capture_options options = {.is_in_merge = true};
     bool breathed;
 
     if (mb_core_open_live(engine, err) != 0 || mb_schema_check_writable(engine->schema, err) != 0 ||
@@ -168,7 +168,7 @@ static int run_batch(struct mb_merge *merge, mb_merge_finish_fn finish, void *co
     int64_t started = mb_core_now(engine);
     int64_t lock_ms;
 
-    if (mb_core_step(engine, "merge-begin", err) != 0 || begin(engine, false, err) != 0 ||
+    if (mb_core_step(engine, "merge-begin", err) != 0 || begin(engine, err) != 0 ||
         plan(merge, err) != 0 || mb_state_commit(engine->state, err) != 0 ||
         mb_core_step(engine, "journal-written", err) != 0 ||
         mb_state_begin(engine->state, err) != 0 || apply_all(merge, err) != 0 ||
@@ -228,11 +228,15 @@ int mb_merge_flush(struct mb_merge *merge, mb_merge_finish_fn finish, void *cont
 }
 
 /* Capture reads; but what a kill left in flight is looked for under the same transaction. */
-int mb_merge_capture(struct mb_engine *engine, bool accept_deletes, struct mb_error *err)
+int mb_merge_capture(struct mb_engine *engine, bool accept_deletes, int64_t whole_every_ms,
+                     struct mb_error *err)
 {
-    struct mb_capture_options options = {.accept_deletes = accept_deletes, .may_breathe = true};
+    struct mb_capture_options options = {
+        .accept_deletes = accept_deletes, .whole_every_ms = whole_every_ms, .may_breathe = true};
+    struct mb_capture_stamp stamp;
     bool breathed = false;
 
+    mb_capture_read_stamp(engine, &stamp);
     mb_core_progress(engine, MB_PHASE_CAPTURE, 0, 0);
     if (mb_core_step(engine, "capture-begin", err) != 0 || mb_core_open_live(engine, err) != 0 ||
         mb_db_begin(engine->live, err) != 0 || mb_state_begin(engine->state, err) != 0 ||
@@ -244,6 +248,7 @@ int mb_merge_capture(struct mb_engine *engine, bool accept_deletes, struct mb_er
     options.may_breathe = false;
     if ((breathed && mb_capture_run(engine, &options, &breathed, err) != 0) ||
         mb_sessions_check(engine->sessions, err) != 0 ||
+        mb_capture_note_stamp(engine, &stamp, err) != 0 ||
         mb_core_step(engine, "capture-commit", err) != 0 ||
         mb_state_commit(engine->state, err) != 0) {
         roll_back(engine);
@@ -279,7 +284,7 @@ int mb_merge_leftovers(struct mb_engine *engine, struct mb_error *err)
             return 0;
         }
         before = now;
-        if (mb_core_step(engine, "leftovers-begin", err) != 0 || begin(engine, false, err) != 0 ||
+        if (mb_core_step(engine, "leftovers-begin", err) != 0 || begin(engine, err) != 0 ||
             mb_apply_leftovers(engine, err) != 0 || commit(engine, NULL, NULL, err) != 0) {
             roll_back(engine);
             return -1;

@@ -35,7 +35,7 @@ MB_MUST_USE int mb_merge_flush(struct mb_merge *merge, mb_merge_finish_fn finish
 
 /* Captures alone, in transactions of its own; recovers first. */
 MB_MUST_USE int mb_merge_capture(struct mb_engine *engine, bool accept_deletes,
-                                 struct mb_error *err);
+                                 int64_t whole_every_ms, struct mb_error *err);
 
 /* Leftovers (apply.h), as batches, until there are none or nothing moves. */
 MB_MUST_USE int mb_merge_leftovers(struct mb_engine *engine, struct mb_error *err);

@@ -10,6 +10,7 @@
 #include "log.h"
 #include "merge.h"
 #include "pack.h"
+#include "pull_digest.h"
 #include "pull_stream.h"
 
 #include <stdlib.h>
@@ -27,8 +28,9 @@ struct pull {
     struct mb_pull_report *report;
     struct mb_stream_list heads;
     bool is_healing;
-    bool has_work;
-    bool is_stale; /* something that was listed was not there */
+    bool is_current; /* the database is as it was last captured */
+    bool has_work;   /* something may be written: the journal is open */
+    bool is_stale;   /* something that was listed was not there */
 };
 
 /* Puts deleted rows that wait for a decision back: they are known alive and missing, so healing
@@ -59,13 +61,34 @@ static int forget_cursors(struct mb_engine *engine, struct mb_error *err)
     return 0;
 }
 
+static int begin_work(struct pull *pull, struct mb_error *err)
+{
+    struct mb_engine *engine = pull->engine;
+
+    if (pull->has_work) {
+        return 0;
+    }
+    if (mb_core_open_live(engine, err) != 0 || mb_schema_check_writable(engine->schema, err) != 0) {
+        return -1;
+    }
+    if (mb_state_begin(engine->state, err) != 0 || mb_journal_begin(engine, "pull", err) != 0 ||
+        mb_state_commit(engine->state, err) != 0) {
+        mb_state_rollback(engine->state);
+        return -1;
+    }
+    pull->has_work = true;
+    return 0;
+}
+
 /* A backup is due before the first merge of a day; only now is it known that there is one. */
 static int before_first(struct pull *pull, struct mb_error *err)
 {
     if (pull->has_work) {
         return 0;
     }
-    pull->has_work = true;
+    if (begin_work(pull, err) != 0) {
+        return -1;
+    }
     return pull->request->no_backup ? 0 : mb_backup_if_due(pull->engine, NULL, err);
 }
 
@@ -146,26 +169,29 @@ static int read_heads(struct pull *pull, struct mb_error *err)
 
 /* ---- streams that went back ---- */
 
-static int count_missing(struct mb_engine *engine, const struct mb_stream_list *heads,
-                         struct mb_error *err)
+struct lost {
+    uint8_t machine[MB_MACHINE_ID_SIZE];
+    int64_t missing; /* pulls in a row; 0: it is back */
+};
+
+/* The streams whose count changes; given. */
+static int list_missing(struct mb_engine *engine, const struct mb_stream_list *heads,
+                        struct lost **list_out, size_t *count_out, struct mb_error *err)
 {
-    struct mb_stmt *list, *update;
-    struct lost {
-        uint8_t machine[MB_MACHINE_ID_SIZE];
-        int64_t missing;
-    } *streams = NULL;
-    size_t count = 0;
+    struct mb_stmt *stmt;
+    size_t size;
     int step;
 
+    *list_out = NULL;
+    *count_out = 0;
     if (mb_db_query(engine->state->db, "SELECT machine, head, missing FROM stream WHERE head > 0",
-                    &list, err) != 0) {
+                    &stmt, err) != 0) {
         return -1;
     }
-    while ((step = mb_db_step(list, err)) == 1) {
-        size_t size;
-        const uint8_t *machine = mb_db_blob(list, 0, &size);
-        int64_t known = mb_db_int(list, 1);
-        int64_t missing = mb_db_int(list, 2);
+    while ((step = mb_db_step(stmt, err)) == 1) {
+        const uint8_t *machine = mb_db_blob(stmt, 0, &size);
+        int64_t known = mb_db_int(stmt, 1);
+        int64_t missing = mb_db_int(stmt, 2);
         bool is_there = size != MB_MACHINE_ID_SIZE ||
                         memcmp(machine, engine->state->machine, MB_MACHINE_ID_SIZE) == 0;
         for (size_t i = 0; i < heads->count && !is_there; i++) {
@@ -173,42 +199,58 @@ static int count_missing(struct mb_engine *engine, const struct mb_stream_list *
                        heads->items[i].sequence >= known;
         }
         if (!is_there || missing > 0) {
-            streams = mb_alloc_resize(streams, count + 1, sizeof(*streams));
-            memcpy(streams[count].machine, machine, MB_MACHINE_ID_SIZE);
-            streams[count++].missing = is_there ? 0 : missing + 1;
+            *list_out = mb_alloc_resize(*list_out, *count_out + 1, sizeof(**list_out));
+            memcpy((*list_out)[*count_out].machine, machine, MB_MACHINE_ID_SIZE);
+            (*list_out)[(*count_out)++].missing = is_there ? 0 : missing + 1;
         }
     }
-    for (size_t i = 0; i < count && step == 0; i++) {
-        bool is_lost = streams[i].missing >= MISSING_PULLS;
-        const char *sql = is_lost ? "DELETE FROM stream WHERE machine = ?1"
-                                  : "UPDATE stream SET missing = ?2 WHERE machine = ?1";
-        step = mb_db_query(engine->state->db, sql, &update, err);
-        if (step == 0) {
-            mb_db_bind_blob(update, 1, streams[i].machine, MB_MACHINE_ID_SIZE);
-            if (!is_lost) {
-                mb_db_bind_int(update, 2, streams[i].missing);
-            }
-            step = mb_db_run(update, err);
-        }
-        if (step == 0 && is_lost) {
-            mb_log_trace("engine", "event=stream-went-back full=1");
-            step = mb_state_set_int(engine->state, "full", 1, err);
-        }
-    }
-    free(streams);
     return step;
+}
+
+static int write_missing(struct mb_engine *engine, const struct lost *lost, struct mb_error *err)
+{
+    bool is_lost = lost->missing >= MISSING_PULLS;
+    struct mb_stmt *stmt;
+
+    if (mb_db_query(engine->state->db,
+                    is_lost ? "DELETE FROM stream WHERE machine = ?1"
+                            : "UPDATE stream SET missing = ?2 WHERE machine = ?1",
+                    &stmt, err) != 0) {
+        return -1;
+    }
+    mb_db_bind_blob(stmt, 1, lost->machine, MB_MACHINE_ID_SIZE);
+    if (!is_lost) {
+        mb_db_bind_int(stmt, 2, lost->missing);
+    }
+    if (mb_db_run(stmt, err) != 0) {
+        return -1;
+    }
+    if (!is_lost) {
+        return 0;
+    }
+    mb_log_trace("engine", "event=stream-went-back full=1");
+    return mb_state_set_int(engine->state, "full", 1, err);
 }
 
 static int note_missing(struct pull *pull, struct mb_error *err)
 {
     struct mb_state *state = pull->engine->state;
+    struct lost *list = NULL;
+    size_t count = 0;
+    int rc = list_missing(pull->engine, &pull->heads, &list, &count, err);
 
-    if (mb_state_begin(state, err) != 0 || count_missing(pull->engine, &pull->heads, err) != 0 ||
-        mb_state_commit(state, err) != 0) {
-        mb_state_rollback(state);
-        return -1;
+    if (rc == 0 && count > 0) {
+        rc = mb_state_begin(state, err);
+        for (size_t i = 0; i < count && rc == 0; i++) {
+            rc = write_missing(pull->engine, &list[i], err);
+        }
+        rc = rc == 0 ? mb_state_commit(state, err) : rc;
+        if (rc != 0) {
+            mb_state_rollback(state);
+        }
     }
-    return 0;
+    free(list);
+    return rc;
 }
 
 /* ---- healing ---- */
@@ -368,8 +410,10 @@ static int prepare(struct pull *pull, struct mb_error *err)
     struct mb_engine *engine = pull->engine;
     int64_t heal = 0;
 
-    if (mb_core_open_live(engine, err) != 0 || mb_merge_capture(engine, false, err) != 0 ||
-        mb_schema_check_writable(engine->schema, err) != 0 ||
+    if (mb_capture_is_current(engine, MB_CAPTURE_WHOLE_BY_PULL_MS, &pull->is_current, err) != 0 ||
+        (!pull->is_current &&
+         (mb_merge_capture(engine, false, MB_CAPTURE_WHOLE_BY_PULL_MS, err) != 0 ||
+          mb_schema_check_writable(engine->schema, err) != 0)) ||
         mb_stream_list_heads(engine, NULL, &pull->heads, err) != 0 ||
         mb_stream_check_store(engine, pull->heads.count > 0, !engine->is_rehearsal, err) != 0 ||
         (pull->request->heal && release_by_heal(engine, err) != 0) ||
@@ -377,34 +421,32 @@ static int prepare(struct pull *pull, struct mb_error *err)
         return -1;
     }
     pull->is_healing = heal != 0;
-    if (pull->is_healing && forget_cursors(engine, err) != 0) {
-        return -1;
-    }
-    if (mb_state_begin(engine->state, err) != 0 || mb_journal_begin(engine, "pull", err) != 0 ||
-        mb_state_commit(engine->state, err) != 0) {
-        mb_state_rollback(engine->state);
-        return -1;
-    }
-    return 0;
+    return pull->is_healing ? forget_cursors(engine, err) : 0;
 }
 
 static int finish(struct pull *pull, struct mb_error *err)
 {
     struct mb_engine *engine = pull->engine;
+    bool accepts = pull->request->accept_deletes;
     bool has_leftovers = false;
 
-    if (note_missing(pull, err) != 0 || (pull->is_healing && merge_outbox(engine, err) != 0) ||
-        (pull->request->accept_deletes && accept_held(engine, err) != 0) ||
-        mb_core_open_live(engine, err) != 0 ||
-        mb_apply_has_leftovers(engine, &has_leftovers, err) != 0 ||
-        (has_leftovers && mb_merge_leftovers(engine, err) != 0) ||
-        (pull->is_healing && check_healed(engine, err) != 0)) {
+    if (note_missing(pull, err) != 0 ||
+        ((pull->is_healing || accepts) && begin_work(pull, err) != 0) ||
+        (pull->is_healing && merge_outbox(engine, err) != 0) ||
+        (accepts && accept_held(engine, err) != 0)) {
         return -1;
     }
-    if (forget_settled_holds(engine, err) != 0) {
-        return -1;
+    /* Where nothing has moved, what was left over stays. */
+    if (!pull->is_current || pull->has_work) {
+        if (mb_core_open_live(engine, err) != 0 ||
+            mb_apply_has_leftovers(engine, &has_leftovers, err) != 0 ||
+            (has_leftovers && mb_merge_leftovers(engine, err) != 0) ||
+            (pull->is_healing && check_healed(engine, err) != 0) ||
+            forget_settled_holds(engine, err) != 0) {
+            return -1;
+        }
     }
-    return mb_pull_stream_compare_digests(engine, err);
+    return mb_pull_digest_compare(engine, err);
 }
 
 static int count_held(struct pull *pull, struct mb_error *err)

@@ -18,8 +18,4 @@ MB_MUST_USE int mb_pull_stream_head(struct mb_engine *engine, const struct mb_st
 MB_MUST_USE int mb_pull_stream_is_seen(struct mb_engine *engine, const char *key, bool *seen_out,
                                        struct mb_error *err);
 
-/* Compares what a head said of its machine's rows with ours, where both have read the same (an
- * alarm, if they differ). */
-MB_MUST_USE int mb_pull_stream_compare_digests(struct mb_engine *engine, struct mb_error *err);
-
 #endif

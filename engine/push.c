@@ -4,6 +4,7 @@
 
 #include "alloc.h"
 #include "assert.h"
+#include "capture.h"
 #include "limits.h"
 #include "log.h"
 #include "merge.h"
@@ -136,6 +137,10 @@ static int publish_all(struct mb_engine *engine, struct mb_error *err)
     int rc = -1;
 
     if (mb_core_open_live(engine, err) != 0 || mb_db_begin(engine->live, err) != 0) {
+        return -1;
+    }
+    if (mb_core_reload(engine, err) != 0) {
+        mb_db_rollback(engine->live);
         return -1;
     }
     if (mb_state_begin(engine->state, err) == 0 && mb_push_full(engine, err) == 0 &&
@@ -463,13 +468,26 @@ static int send_to_store(struct mb_engine *engine, const struct mb_push_request 
     return 0;
 }
 
+static int capture(struct mb_engine *engine, const struct mb_push_request *request,
+                   struct mb_error *err)
+{
+    bool is_current = false;
+
+    if (!request->accept_deletes && !request->is_full &&
+        mb_capture_is_current(engine, MB_CAPTURE_WHOLE_BY_PUSH_MS, &is_current, err) != 0) {
+        return -1;
+    }
+    return is_current ? 0
+                      : mb_merge_capture(engine, request->accept_deletes,
+                                         MB_CAPTURE_WHOLE_BY_PUSH_MS, err);
+}
+
 int mb_push_run(struct mb_engine *engine, const struct mb_push_request *request,
                 struct mb_push_report *report, struct mb_error *err)
 {
     engine->tells_captured = true;
     report->outcome = MB_OUTCOME_NOTHING;
-    if (check_computer(engine, err) != 0 ||
-        mb_merge_capture(engine, request->accept_deletes, err) != 0 ||
+    if (check_computer(engine, err) != 0 || capture(engine, request, err) != 0 ||
         mb_db_scalar(engine->state->db, "SELECT count(*) FROM held_out", 0, &report->deletes_held,
                      err) != 0) {
         return -1;

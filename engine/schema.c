@@ -147,6 +147,7 @@ static void build_sql(struct mb_schema_table *table)
     table->sql_scan = mb_alloc_format("%s FROM %s WHERE id > ?1 ORDER BY id", full, name);
     table->sql_light = mb_alloc_format("%s FROM %s WHERE id > ?1 ORDER BY id", light, name);
     table->sql_ids = mb_alloc_format("SELECT id FROM %s", name);
+    table->sql_new_ids = mb_alloc_format("SELECT id FROM %s WHERE id > ?1", name);
     free(full);
     free(light);
 }
@@ -382,6 +383,7 @@ void mb_schema_free(struct mb_schema *schema)
         free(table->sql_row);
         free(table->sql_scan);
         free(table->sql_ids);
+        free(table->sql_new_ids);
         free(table->sql_light);
     }
     free(schema->foreign_trigger);

@@ -38,6 +38,7 @@ struct mb_schema_table {
     char *sql_row;          /* SELECT id, <columns> FROM <table> WHERE id = ?1 */
     char *sql_scan;         /* SELECT id, <columns> FROM <table> WHERE id > ?1 ORDER BY id */
     char *sql_ids;          /* SELECT id FROM <table> */
+    char *sql_new_ids;      /* SELECT id FROM <table> WHERE id > ?1 */
     /* As sql_scan, with only what registers need: payload is NULL, a LONGEST register 1 or 0 (is it
      * there?). */
     char *sql_light;

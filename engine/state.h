@@ -38,7 +38,7 @@ struct mb_state_row {
     int64_t created;        /* version time of what was never seen to change */
     struct mb_version born; /* of its creation; a session may be made again after its tombstone */
     bool is_suppressed;     /* removed by claude-mem's own clean-up: no tombstone, not put back */
-    int64_t twin;           /* fingerprint of (memory_session_id, content_hash), 0 if it has none */
+    int64_t twin;           /* mb_live_twin() */
     struct mb_regs regs;
 };
 
@@ -84,6 +84,9 @@ MB_MUST_USE int mb_state_table(struct mb_stmt *stmt, int column, int *table_out,
 /* Row id of a local rowid: 1, 0 or -1. */
 MB_MUST_USE int mb_state_id_at(struct mb_state *state, int table, int64_t local,
                                uint8_t id_out[static MB_ROW_ID_SIZE], struct mb_error *err);
+/* Writes a row that is not there yet; as put, for less. */
+MB_MUST_USE int mb_state_row_add(struct mb_state *state, const struct mb_state_row *row,
+                                 struct mb_error *err);
 /* Writes the row (new or known) and keeps the digest. */
 MB_MUST_USE int mb_state_row_put(struct mb_state *state, const struct mb_state_row *row,
                                  struct mb_error *err);

@@ -229,7 +229,8 @@ static int put_dirty(struct mb_state *state, const struct mb_state_row *row, str
     return mb_db_run(stmt, err);
 }
 
-int mb_state_row_put(struct mb_state *state, const struct mb_state_row *row, struct mb_error *err)
+static int write_row(struct mb_state *state, const char *sql, const struct mb_state_row *row,
+                     struct mb_error *err)
 {
     struct mb_stmt *stmt;
     struct mb_buf regs;
@@ -237,13 +238,8 @@ int mb_state_row_put(struct mb_state *state, const struct mb_state_row *row, str
     int rc = -1;
 
     mb_buf_init(&regs, MB_LIMIT_RECORD_BYTES);
-    if (forget_contribution(state, row->id, err) != 0 ||
-        mb_regs_encode(&row->regs, false, &regs, err) != 0 ||
-        mb_db_query(state->db,
-                    "INSERT OR REPLACE INTO row(id, tbl, local, created, born_hlc, born_machine, "
-                    "suppressed,"
-                    " twin, regs) VALUES(?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)",
-                    &stmt, err) != 0) {
+    if (mb_regs_encode(&row->regs, false, &regs, err) != 0 ||
+        mb_db_query(state->db, sql, &stmt, err) != 0) {
         goto out;
     }
     mb_db_bind_blob(stmt, 1, row->id, MB_ROW_ID_SIZE);
@@ -259,15 +255,35 @@ int mb_state_row_put(struct mb_state *state, const struct mb_state_row *row, str
     mb_db_bind_int(stmt, 7, row->is_suppressed ? 1 : 0);
     mb_db_bind_int(stmt, 8, row->twin);
     mb_db_bind_blob(stmt, 9, regs.data, regs.size);
-    if (mb_db_run(stmt, err) != 0 || put_dirty(state, row, err) != 0) {
-        goto out;
+    rc = mb_db_run(stmt, err);
+    if (rc == 0) {
+        contribution(state, row->table, row->id, &row->regs, words);
+        digest_add(state, words);
     }
-    contribution(state, row->table, row->id, &row->regs, words);
-    digest_add(state, words);
-    rc = 0;
 out:
     mb_buf_release(&regs);
     return rc;
+}
+
+#define ROW_INTO                                                                                   \
+    " INTO row(id, tbl, local, created, born_hlc, born_machine, suppressed, twin, regs) "          \
+    "VALUES(?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)"
+
+int mb_state_row_add(struct mb_state *state, const struct mb_state_row *row, struct mb_error *err)
+{
+    if (write_row(state, "INSERT" ROW_INTO, row, err) != 0) {
+        return -1;
+    }
+    return is_any_dirty(&row->regs) ? put_dirty(state, row, err) : 0;
+}
+
+int mb_state_row_put(struct mb_state *state, const struct mb_state_row *row, struct mb_error *err)
+{
+    if (forget_contribution(state, row->id, err) != 0 ||
+        write_row(state, "INSERT OR REPLACE" ROW_INTO, row, err) != 0) {
+        return -1;
+    }
+    return put_dirty(state, row, err);
 }
 
 static int remove_by_id(struct mb_state *state, const char *sql,

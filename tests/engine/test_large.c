@@ -18,9 +18,10 @@
 
 /* ---- tables ---- */
 
-#define LARGE_ROWS 20001 /* one more than are looked at whole each time */
+#define LARGE_ROWS 1001
+#define WINDOW_OF_600 5 /* of 128 rows each */
 
-/* A machine that has published a table which is swept by a window of 2,000 rows. */
+/* A machine that has published a table which is swept by a window of 128 rows. */
 static struct fleet *make_large(void)
 {
     struct fleet *fleet = fleet_new(1);
@@ -43,10 +44,10 @@ TEST(a_change_in_a_large_table_is_found_by_a_window_that_moves_on)
     struct fleet *fleet = make_large();
     struct fleet_machine *a = fleet->machines[0];
 
-    fleet_sql(a, "UPDATE observations SET project='changed' WHERE id=9000");
+    fleet_sql(a, "UPDATE observations SET project='changed' WHERE id=600");
     for (int window = 1; window <= 6; window++) {
         fleet_push(a, NULL);
-        CHECK_INT(a->pushed.rows_sent, window == 5 ? 1 : 0);
+        CHECK_INT(a->pushed.rows_sent, window == WINDOW_OF_600 ? 1 : 0);
     }
     fleet_free(fleet);
 }
@@ -56,7 +57,7 @@ TEST(a_large_table_is_looked_at_whole_after_four_hours)
     struct fleet *fleet = make_large();
     struct fleet_machine *a = fleet->machines[0];
 
-    fleet_sql(a, "UPDATE observations SET project='changed' WHERE id>=19999");
+    fleet_sql(a, "UPDATE observations SET project='changed' WHERE id>=%d", LARGE_ROWS - 2);
     fleet_push(a, NULL);
     CHECK_INT(a->pushed.rows_sent, 0);
     a->now_ms += FOUR_HOURS_MS;

@@ -20,6 +20,7 @@ struct saved { /* a file or an object */
 struct save {
     struct saved databases[FLEET_MACHINES_MAX];
     struct saved states[FLEET_MACHINES_MAX]; /* data NULL: there was none */
+    struct saved logs[FLEET_MACHINES_MAX];   /* the states'; likewise */
     struct saved *objects;
     size_t object_count;
 };
@@ -47,6 +48,8 @@ struct save *save_new(struct fleet *fleet)
         save->databases[i].data = fleet_read_file(machine->db_path, &save->databases[i].size);
         state->name = mb_file_join(machine->state_dir, "state.db");
         state->data = fleet_read_file(state->name, &state->size);
+        save->logs[i].name = mb_alloc_format("%s-wal", state->name);
+        save->logs[i].data = fleet_read_file(save->logs[i].name, &save->logs[i].size);
         free(wal);
     }
     save->objects = mb_alloc_zeroed(keys.count + 1, sizeof *save->objects);
@@ -82,6 +85,9 @@ void save_restore(const struct save *save, struct fleet *fleet)
             MB_ASSERT(mb_file_make_folder(machine->state_dir, 0700, &err) == 0);
             write_in_place(&save->states[i]);
         }
+        if (save->logs[i].data != NULL) {
+            write_in_place(&save->logs[i]);
+        }
         free(backups);
     }
     for (size_t i = 0; i < keys.count; i++) {
@@ -104,6 +110,7 @@ void save_free(struct save *save)
     for (size_t i = 0; i < FLEET_MACHINES_MAX; i++) {
         release(&save->databases[i]);
         release(&save->states[i]);
+        release(&save->logs[i]);
     }
     for (size_t i = 0; i < save->object_count; i++) {
         release(&save->objects[i]);
