@@ -376,6 +376,11 @@ int mb_capture_run(struct mb_engine *engine, const struct mb_capture_options *op
         *breathed_out = capture.has_breathed;
         rc = capture.has_breathed ? 0 : note_capture(&capture, err);
     }
+    /* What we are about to publish must not be gone here after a power cut: the older value would
+     * look like a change. The worker does not sync what it commits. */
+    if (rc == 0 && engine->state->is_changed) {
+        rc = mb_db_sync_wal(engine->live, err);
+    }
     for (int table = 0; table < MB_TABLE_COUNT; table++) {
         clear_scan(&capture.scans[table]);
     }

@@ -103,7 +103,10 @@ static int configure(struct mb_db *db, enum mb_db_mode mode, struct mb_error *er
                                 "PRAGMA foreign_keys=ON; PRAGMA temp_store=MEMORY";
     /* FTS5 of SQLite 3.40 writes much at each statement end: its journal belongs in memory. */
     static const char live[] = "PRAGMA foreign_keys=ON; PRAGMA temp_store=MEMORY;"
-                               "PRAGMA wal_autocheckpoint=0; PRAGMA recursive_triggers=OFF";
+                               "PRAGMA wal_autocheckpoint=0; PRAGMA recursive_triggers=OFF;"
+                               /* What the state says was merged must not be gone after a power cut,
+                                * whatever SQLite was built to do; without WAL that takes EXTRA. */
+                               "PRAGMA synchronous=EXTRA";
 
     (void)sqlite3_extended_result_codes(db->handle, 1);
     (void)sqlite3_busy_timeout(db->handle, BUSY_TIMEOUT_MS);
@@ -489,6 +492,17 @@ int mb_db_is_wal(struct mb_db *db, bool *wal_out, struct mb_error *err)
     *wal_out = step == 1 && mb_db_text(stmt, 0) != NULL && strcmp(mb_db_text(stmt, 0), "wal") == 0;
     mb_db_reset(stmt);
     return step < 0 ? -1 : 0;
+}
+
+int mb_db_sync_wal(struct mb_db *db, struct mb_error *err)
+{
+    sqlite3_file *file = NULL;
+    int rc = sqlite3_file_control(db->handle, "main", SQLITE_FCNTL_JOURNAL_POINTER, (void *)&file);
+
+    if (rc == SQLITE_OK && file != NULL && file->pMethods != NULL) {
+        rc = file->pMethods->xSync(file, SQLITE_SYNC_NORMAL);
+    }
+    return rc == SQLITE_OK ? 0 : fail(db, rc, "syncing the log", err);
 }
 
 int mb_db_data_version(struct mb_db *db, int64_t *version_out, struct mb_error *err)
