@@ -89,8 +89,8 @@ int64_t mb_db_changes(const struct mb_db *db); /* rows of the last INSERT, UPDAT
 bool mb_db_failed_constraint(const struct mb_db *db);
 /* Is the database in WAL mode (readers and the writer do not wait for each other)? */
 MB_MUST_USE int mb_db_is_wal(struct mb_db *db, bool *wal_out, struct mb_error *err);
-/* Makes durable what other programs have committed and not synced (WAL, synchronous NORMAL). After a
- * read in the transaction. */
+/* Makes durable what other programs have committed and not synced (WAL, synchronous NORMAL). After
+ * a read in the transaction. */
 MB_MUST_USE int mb_db_sync_wal(struct mb_db *db, struct mb_error *err);
 /* Changes whenever another connection has committed (PRAGMA data_version). */
 MB_MUST_USE int mb_db_data_version(struct mb_db *db, int64_t *version_out, struct mb_error *err);

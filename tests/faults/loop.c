@@ -87,7 +87,7 @@ static bool run_one(struct world *world, const struct world_fault *fault, uint64
     if (total < n) {
         CHECK_OK(rc, &err);
     }
-    world_check_fault(world, fault->may_skip, rc, &err);
+    world_check_fault(world, fault, rc, &err);
     if (!check_has_failed()) {
         world_check_repair(world);
     }

@@ -184,7 +184,7 @@ static void prepare_fold(struct world *world)
     }
 }
 
-static void prepare_shared(struct world *world)
+void world_prepare_shared(struct world *world)
 {
     share(world, 6);
 }
@@ -335,7 +335,7 @@ const struct world_op world_ops[] = {
     { "first push",              NEW,    prepare_first_push,    run_push, check_sent },
     { "push",                    NEW,    prepare_later_push,    run_push, check_sent },
     { "push with a fold",        NEW,    prepare_fold,          run_push, check_folded },
-    { "push --full",             NEW,    prepare_shared,        run_push_full, check_sent },
+    { "push --full",             NEW,    world_prepare_shared,        run_push_full, check_sent },
     { "push --accept-deletes",   NEW,    prepare_held,          run_push_accept, check_deletes_sent },
     { "push --dry-run",          NEW,    prepare_later_push,    run_push_dry, check_sent },
     { "push of a clone",         NEW,    prepare_clone,         run_push, check_sent },

@@ -84,8 +84,8 @@ static const char *where(void)
 static void loop(const char *name, int errno_value)
 {
     const struct world_fault faults[] = {
-        {name, arm, disarm, where, false, errno_value, 0, false},
-        {name, arm, disarm, where, false, errno_value, 0, true },
+        {name, arm, disarm, where, false, false, errno_value, 0, false},
+        {name, arm, disarm, where, false, false, errno_value, 0, true },
     };
 
     world_loop(NULL, faults, 2, 0);

@@ -35,7 +35,8 @@ static uint64_t disarm(struct world *world)
 
 static void loop(const char *name, unsigned ops, bool is_sticky, int code)
 {
-    const struct world_fault fault = {name, arm, disarm, vfs_fired_at, false, code, ops, is_sticky};
+    const struct world_fault fault = {name,  arm,  disarm, vfs_fired_at, false,
+                                      false, code, ops,    is_sticky};
 
     world_loop(NULL, &fault, 1, FAULTS_SAMPLES);
 }
@@ -84,7 +85,8 @@ TEST(a_disk_that_is_gone_does_no_harm)
 TEST(what_sqlite_rolled_back_by_itself_is_forgotten)
 {
     const struct world_fault fault = {
-        "each I/O error in reading", arm, disarm, vfs_fired_at, false, 0, VFS_BIT(VFS_READ), false};
+        "each I/O error in reading", arm,  disarm, vfs_fired_at, false, false, 0,
+        VFS_BIT(VFS_READ),           false};
 
     world_loop("push", &fault, 1, 0);
 }

@@ -54,7 +54,8 @@ static uint64_t disarm(struct world *world)
 
 static void loop(const char *name, enum mb_store_fault_kind kind, bool is_sticky)
 {
-    const struct world_fault fault = {name, arm, disarm, NULL, true, (int)kind, 0, is_sticky};
+    const struct world_fault fault = {name,  arm,       disarm, NULL,     true,
+                                      false, (int)kind, 0,      is_sticky};
 
     world_loop(NULL, &fault, 1, FAULTS_SAMPLES);
 }

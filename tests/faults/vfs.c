@@ -22,6 +22,8 @@ struct image {
     uint8_t *data; /* as of the last sync; NULL: the file was not there */
     size_t size;
     bool is_changed; /* since then */
+    bool is_deleted; /* and its folder was not synced */
+    bool is_created; /* likewise */
 };
 
 struct vfs_file {
@@ -151,6 +153,25 @@ static void note_synced(struct image *image)
     }
 }
 
+/* What was deleted in the folder of a file does not come back. */
+static void note_folder_synced(const struct image *of)
+{
+    size_t size = of == NULL ? 0 : (size_t)(strrchr(of->path, '/') - of->path) + 1;
+
+    for (struct image *image = of == NULL ? NULL : shim.images; image != NULL;
+         image = image->next) {
+        if (strncmp(image->path, of->path, size) == 0 && strchr(image->path + size, '/') == NULL) {
+            if (image->is_deleted) {
+                free(image->data);
+                image->data = NULL;
+                image->size = 0;
+            }
+            image->is_deleted = false;
+            image->is_created = false;
+        }
+    }
+}
+
 static void drop_images(void)
 {
     while (shim.images != NULL) {
@@ -202,12 +223,25 @@ static void lose_some(const struct image *image, uint64_t *seed)
         (void)unlink(image->path);
     } else { /* in place: it stays the same file */
         out = fopen(image->path, now == NULL ? "wb" : "rb+");
-        MB_ASSERT(out != NULL && fwrite(mixed, 1, size, out) == size && fflush(out) == 0);
-        MB_ASSERT(ftruncate(fileno(out), (off_t)size) == 0);
-        (void)fclose(out);
+        if (out != NULL) { /* else its folder was removed */
+            MB_ASSERT(fwrite(mixed, 1, size, out) == size && fflush(out) == 0);
+            MB_ASSERT(ftruncate(fileno(out), (off_t)size) == 0);
+            (void)fclose(out);
+        }
+        MB_ASSERT(out != NULL || now == NULL);
     }
     free(now);
     free(mixed);
+}
+
+void vfs_note_rename(const char *from, const char *to)
+{
+    for (struct image *image = shim.images; image != NULL; image = image->next) {
+        if (strcmp(image->path, from) == 0) {
+            free(image->path);
+            image->path = mb_alloc_text(to);
+        }
+    }
 }
 
 void vfs_lose_unsynced(uint64_t seed)
@@ -284,6 +318,9 @@ static int on_sync(sqlite3_file *file, int flags)
 
     (void)flags;
     if (rc == SQLITE_OK) {
+        if (self->image != NULL && self->image->is_created) { /* SQLite syncs the folder, too */
+            note_folder_synced(self->image);
+        }
         note_synced(self->image);
     }
     return rc;
@@ -405,6 +442,9 @@ static int on_open(sqlite3_vfs *vfs, const char *path, sqlite3_file *file, int f
     }
     self->real = (sqlite3_file *)(void *)(self + 1);
     self->image = find_image(path);
+    if (self->image != NULL && access(path, F_OK) != 0) {
+        self->image->is_created = true;
+    }
     self->name = path; /* SQLite keeps it until the file is closed */
     rc = shim.real->xOpen(shim.real, path, self->real, flags, flags_out);
     if (self->real->pMethods != NULL) {
@@ -428,8 +468,9 @@ static int on_delete(sqlite3_vfs *vfs, const char *path, int sync_folder)
     rc = shim.real->xDelete(shim.real, path, 0);
     if (rc == SQLITE_OK && image != NULL) {
         image->is_changed = true;
+        image->is_deleted = true;
         if (sync_folder != 0) {
-            note_synced(image);
+            note_folder_synced(image);
         }
     }
     return rc;

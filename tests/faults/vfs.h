@@ -49,6 +49,9 @@ const char *vfs_fired_at(void); /* "write of state.db-wal"; borrowed */
 bool vfs_power_is_off(void);
 int vfs_open_file_count(void);
 
+/* A file that SQLite wrote got another name. */
+void vfs_note_rename(const char *from, const char *to);
+
 /*
  * Brings the files that were written since vfs_arm() into a state in which a power cut might leave
  * them: of what was not synced, each sector is there or is not, as `seed` decides (0: nothing of it

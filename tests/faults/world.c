@@ -222,8 +222,7 @@ static char *settle(struct world *world)
     return text;
 }
 
-/* That the machines agree at all: later runs are compared with this one only. */
-static void check_agreement(struct world *world)
+void world_check_agreement(struct world *world)
 {
     struct mb_status_report first, report;
     struct mb_buf one, other;
@@ -287,7 +286,7 @@ struct world *world_new(const struct world_op *op)
     world->meaning_after = dump_meaning_text(world->a->db_path);
     op->check(world);
     world->settled = settle(world);
-    check_agreement(world);
+    world_check_agreement(world);
     return world;
 }
 
@@ -360,16 +359,24 @@ static int check_backup(void *context, const char *name, struct mb_error *err)
     char *path = mb_file_join(world->backup_dir, name);
 
     (void)err;
-    if (CHECK(mb_text_has_suffix(name, ".db"))) {
+    if (mb_text_has_suffix(name, ".db")) {
         char *dump = dump_exactly(path);
 
         check_sound(world, path);
         CHECK_TEXT(dump, world->allowed[0]); /* a backup stands before the first merge */
         free(dump);
-    } else {
-        (void)fprintf(stdout, "    left behind: backups/%s\n", name);
     }
     free(path);
+    return 0;
+}
+
+static int check_half_backup(void *context, const char *name, struct mb_error *err)
+{
+    (void)context;
+    (void)err;
+    if (!CHECK(mb_text_has_suffix(name, ".db"))) {
+        (void)fprintf(stdout, "    left behind: backups/%s\n", name);
+    }
     return 0;
 }
 
@@ -391,14 +398,17 @@ static int check_name(void *context, const char *name, struct mb_error *err)
     return 0;
 }
 
-static void check_files(struct world *world)
+static void check_files(struct world *world, bool is_kill)
 {
     char *state = mb_file_join(world->a->state_dir, "state.db");
     struct mb_error err;
 
     CHECK_INT(vfs_open_file_count(), 0);
-    CHECK_OK(mb_file_list(world->a->folder, check_name, world, &err), &err);
-    CHECK_OK(mb_file_list(world->a->state_dir, check_name, world, &err), &err);
+    if (!is_kill) {
+        CHECK_OK(mb_file_list(world->a->folder, check_name, world, &err), &err);
+        CHECK_OK(mb_file_list(world->a->state_dir, check_name, world, &err), &err);
+        CHECK_OK(mb_file_list(world->backup_dir, check_half_backup, world, &err), &err);
+    }
     CHECK_OK(mb_file_list(world->backup_dir, check_backup, world, &err), &err);
     if (mb_file_exists(state)) {
         check_sound(world, state);
@@ -426,7 +436,8 @@ static bool has_only_known_lines(struct world *world)
     return has_only;
 }
 
-void world_check_fault(struct world *world, bool may_skip, int rc, const struct mb_error *err)
+void world_check_fault(struct world *world, const struct world_fault *fault, int rc,
+                       const struct mb_error *err)
 {
     const struct mb_error *told[] = {err, &world->a->pushed.reason, &world->a->pulled.warning};
     bool is_allowed = false;
@@ -437,12 +448,12 @@ void world_check_fault(struct world *world, bool may_skip, int rc, const struct 
         CHECK(strstr(told[i]->message, "sekret") == NULL);
         CHECK(strstr(told[i]->advice, "sekret") == NULL);
     }
-    check_files(world);
+    check_files(world, fault->is_kill);
     dump = dump_exactly(world->a->db_path);
     for (size_t i = 0; i < world->allowed_count; i++) {
         is_allowed = is_allowed || strcmp(dump, world->allowed[i]) == 0;
     }
-    is_allowed = is_allowed || (may_skip && has_only_known_lines(world));
+    is_allowed = is_allowed || (fault->may_skip && has_only_known_lines(world));
     if (!CHECK(is_allowed)) {
         CHECK_TEXT(dump, world->allowed[world->allowed_count - 1]);
     }

@@ -15,6 +15,7 @@
 #include "fleet.h"
 
 struct world;
+struct world_fault;
 
 struct world_op {
     const char *name;
@@ -60,15 +61,17 @@ struct mb_engine_config world_config(struct world *world);
 /*
  * After an operation in which something failed, and with the fault gone:
  * - it succeeded, or failed with a code and a sentence in which there is no row's text;
- * - it left no open file, and no file that is not a database's, the lock or a backup;
+ * - it left no open file, and no file that is not a database's, the lock or a whole backup (of a
+ *   fault that is_kill, the backups are whole);
  * - a's database holds exactly what it held before, or after one of the commits of the run without
  *   a fault, in every column of the synced tables and in sqlite_sequence; its schema is the same;
- *   With may_skip, if one of several streams was left out: each of its rows is one of before the
- *   operation or of its end, ids apart;
+ *   Of a fault that may_skip one of several streams: each row is one of before the operation or of
+ *   its end, ids apart;
  * - integrity, foreign keys and full-text indexes are in order, those of state.db and the backups
  *   too.
  */
-void world_check_fault(struct world *world, bool may_skip, int rc, const struct mb_error *err);
+void world_check_fault(struct world *world, const struct world_fault *fault, int rc,
+                       const struct mb_error *err);
 
 /*
  * Runs the operation again, which must succeed, and lets all settle. Then a, b and c hold the same
@@ -81,6 +84,12 @@ void world_check_fault(struct world *world, bool may_skip, int rc, const struct 
  */
 void world_check_repair(struct world *world);
 
+/* a, b and c hold the same rows, have the same digest, and nothing waits to be sent. */
+void world_check_agreement(struct world *world);
+
+/* For operations of other files: both machines have a's rows and b's. */
+void world_prepare_shared(struct world *world);
+
 /* ---- what the loops share ---- */
 
 struct world_fault {
@@ -89,7 +98,8 @@ struct world_fault {
     uint64_t (*disarm)(struct world *world); /* how many calls there were */
     const char *(*where)(void);              /* for messages; or NULL */
     bool may_skip;                           /* a whole stream */
-    int code;                                /* what these mean is arm's business */
+    bool is_kill; /* what the operation would have removed may lie about */
+    int code;     /* what these mean is arm's business */
     unsigned ops;
     bool is_sticky;
 };
