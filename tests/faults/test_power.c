@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* Proves: the power may go at whichever operation of SQLite on its files, and what was not synced
- * be lost, all of it or some sectors: nothing is lost that was captured, nothing is done by half, and
- * nothing comes up that nobody did. (nothing-lost, outbox-first, repeatable)
+ * be lost, all of it or some sectors: nothing is lost that was captured, nothing is done by half,
+ * and nothing comes up that nobody did. (nothing-lost, outbox-first, repeatable)
  *
  * The live database is claude-mem's, and its worker syncs nothing at a commit (WAL, synchronous
  * NORMAL): its last transactions may be gone too, those that we have published among them. */
