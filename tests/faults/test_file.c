@@ -88,7 +88,7 @@ static void loop(const char *name, int errno_value)
         {name, arm, disarm, where, false, false, errno_value, 0, true },
     };
 
-    world_loop(NULL, faults, 2, 0);
+    world_loop(NULL, faults, 2, FAULTS_FILE_SAMPLES);
 }
 
 TEST(a_system_call_with_an_io_error_does_no_harm)

@@ -253,7 +253,7 @@ static void check_after_cut(struct world *world)
     world_check_agreement(world);
 }
 
-/* Every third call, until a run passes. */
+/* Every p-th call, until a run passes. */
 static void cut_beside_worker(unsigned edits)
 {
     static const struct world_op op = {"push beside the worker", "13.25.3", prepare_worker,
@@ -264,7 +264,8 @@ static void cut_beside_worker(unsigned edits)
 
     chosen_edits = edits;
     world = world_new(&op);
-    for (uint64_t n = 1 + edits % 3; has_fired && !check_has_failed(); n += 3) {
+    for (uint64_t n = 1 + edits % FAULTS_WORKER_STRIDE; has_fired && !check_has_failed();
+         n += FAULTS_WORKER_STRIDE) {
         world_restore(world);
         arm(world, n % 2 == 0 ? &all_is_lost : &some_is_lost, n);
         MB_IGNORE(world_run(world, &err));
