@@ -233,7 +233,7 @@ enum mb_store_fault_kind {
     /* Takes effect (or feeds all), then the reply is lost: put and delete give
      * MB_ERR_UNKNOWN_OUTCOME, the others MB_ERR_TEMPORARY. */
     MB_STORE_FAULT_AFTER,
-    /* put: MB_ERR_UNKNOWN_OUTCOME, effect at mb_store_fault_release() or when
+    /* put, delete: MB_ERR_UNKNOWN_OUTCOME, effect at mb_store_fault_release() or when
      * MB_STORE_FAULT_LATE_REQUESTS more requests came, whichever is first; never, if the store is
      * freed before. */
     MB_STORE_FAULT_LATE,
@@ -245,6 +245,10 @@ enum mb_store_fault_kind {
     MB_STORE_FAULT_FULL,
     /* get: one bit differs. */
     MB_STORE_FAULT_FLIP,
+    /* put, delete: acknowledged at once, effect as late as that of LATE. */
+    MB_STORE_FAULT_LAZY,
+    /* get: the body of the object of another key, that which this store was asked for before. */
+    MB_STORE_FAULT_SWAP,
 };
 #define MB_STORE_FAULT_LATE_REQUESTS 16
 struct mb_store_fault_config {
@@ -258,7 +262,7 @@ struct mb_store_fault_config {
 };
 struct mb_store *mb_store_fault_new(struct mb_store *inner,
                                     const struct mb_store_fault_config *config);
-/* Lets all late puts take effect, in the order they were made. fault_store is what
+/* Lets all late puts and deletes take effect, in the order they were made. fault_store is what
  * mb_store_fault_new() gave. On failure those not yet done stay waiting. */
 MB_MUST_USE int mb_store_fault_release(struct mb_store *fault_store, struct mb_error *err);
 

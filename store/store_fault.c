@@ -8,11 +8,12 @@
 
 #include "banned.h"
 
-/* A put whose sender has given up, and which the network may still deliver. */
-struct late_put {
-    struct late_put *next;
+/* A put or delete that the network has yet to deliver. */
+struct late {
+    struct late *next;
     uint64_t due_index; /* takes effect when the request of this index comes */
     char *key;
+    bool is_delete;
     uint8_t *data;
     size_t size;
 };
@@ -22,7 +23,8 @@ struct fault_store {
     struct mb_store *inner;
     struct mb_store_fault_config config;
     uint64_t request_count;
-    struct late_put *late_puts; /* oldest first */
+    struct late *late;  /* oldest first */
+    char *last_keys[2]; /* of gets, the newest first; for SWAP */
 };
 
 static const struct mb_store_ops fault_ops;
@@ -33,7 +35,7 @@ static struct fault_store *downcast(struct mb_store *store)
     return (struct fault_store *)store;
 }
 
-static void free_late_put(struct late_put *late)
+static void free_late(struct late *late)
 {
     if (late != NULL) {
         free(late->key);
@@ -42,17 +44,20 @@ static void free_late_put(struct late_put *late)
     }
 }
 
-/* Delivers the late puts that are due at request_index. */
+/* Delivers what is due at request_index. */
 static int deliver(struct fault_store *fault, uint64_t request_index, struct mb_error *err)
 {
-    while (fault->late_puts != NULL && fault->late_puts->due_index <= request_index) {
-        struct late_put *late = fault->late_puts;
+    while (fault->late != NULL && fault->late->due_index <= request_index) {
+        struct late *late = fault->late;
+        int rc = late->is_delete
+                     ? mb_store_delete(fault->inner, late->key, err)
+                     : mb_store_put(fault->inner, late->key, late->data, late->size, err);
 
-        if (mb_store_put(fault->inner, late->key, late->data, late->size, err) != 0) {
+        if (rc != 0) {
             return -1;
         }
-        fault->late_puts = late->next;
-        free_late_put(late);
+        fault->late = late->next;
+        free_late(late);
     }
     return 0;
 }
@@ -120,26 +125,36 @@ static int fault_probe(struct mb_store *store, bool *has_marker_out, struct mb_e
     return 0;
 }
 
-static int put_late(struct fault_store *fault, const char *key,
-                    const struct mb_store_source *source, struct mb_error *err)
+/* source NULL: a delete. */
+static int put_off(struct fault_store *fault, enum mb_store_fault_kind kind, const char *key,
+                   const struct mb_store_source *source, struct mb_error *err)
 {
-    struct late_put **end = &fault->late_puts;
-    struct late_put *late = mb_alloc_zeroed(1, sizeof(*late));
+    struct late **end = &fault->late;
+    struct late *late = mb_alloc_zeroed(1, sizeof(*late));
 
-    MB_ASSERT(source->size_bytes <= SIZE_MAX);
     late->due_index = fault->request_count + MB_STORE_FAULT_LATE_REQUESTS - 1;
     late->key = mb_alloc_text(key);
-    late->size = (size_t)source->size_bytes;
-    late->data = mb_alloc(late->size);
-    if (late->size > 0 && source->read(source->context, 0, late->data, late->size, err) != 0) {
-        free_late_put(late);
-        return -1;
+    late->is_delete = source == NULL;
+    if (source != NULL) {
+        MB_ASSERT(source->size_bytes <= SIZE_MAX);
+        late->size = (size_t)source->size_bytes;
+        late->data = mb_alloc(late->size);
+        if (late->size > 0 && source->read(source->context, 0, late->data, late->size, err) != 0) {
+            free_late(late);
+            return -1;
+        }
     }
     while (*end != NULL) {
         end = &(*end)->next;
     }
     *end = late;
-    return fail_unknown("put", key, err);
+    return kind == MB_STORE_FAULT_LAZY ? 0
+                                       : fail_unknown(source == NULL ? "delete" : "put", key, err);
+}
+
+static bool is_put_off(enum mb_store_fault_kind kind)
+{
+    return kind == MB_STORE_FAULT_LATE || kind == MB_STORE_FAULT_LAZY;
 }
 
 static int fault_put(struct mb_store *store, const char *key, const struct mb_store_source *source,
@@ -154,8 +169,8 @@ static int fault_put(struct mb_store *store, const char *key, const struct mb_st
     if (kind == MB_STORE_FAULT_FULL) {
         return mb_error_set(err, MB_ERR_NO_SPACE, "injected: no space left for '%s'", key);
     }
-    if (kind == MB_STORE_FAULT_LATE) {
-        return put_late(fault, key, source, err);
+    if (is_put_off(kind)) {
+        return put_off(fault, kind, key, source, err);
     }
     if (mb_store_put_source(fault->inner, key, source, err) != 0) {
         return -1;
@@ -212,6 +227,14 @@ static int fault_get(struct mb_store *store, const char *key, uint64_t size_byte
 
     if (begin(fault, "get", key, &body.kind, err) != 0) {
         return -1;
+    }
+    if (strcmp(key, fault->last_keys[0] == NULL ? "" : fault->last_keys[0]) != 0) {
+        free(fault->last_keys[1]);
+        fault->last_keys[1] = fault->last_keys[0];
+        fault->last_keys[0] = mb_alloc_text(key);
+    }
+    if (body.kind == MB_STORE_FAULT_SWAP && fault->last_keys[1] != NULL) {
+        key = fault->last_keys[1];
     }
     body.request_index = fault->request_count - 1;
     if (body.kind == MB_STORE_FAULT_STALE) {
@@ -294,8 +317,13 @@ static int fault_delete(struct mb_store *store, const char *key, struct mb_error
     struct fault_store *fault = downcast(store);
     enum mb_store_fault_kind kind;
 
-    if (begin(fault, "delete", key, &kind, err) != 0 ||
-        mb_store_delete(fault->inner, key, err) != 0) {
+    if (begin(fault, "delete", key, &kind, err) != 0) {
+        return -1;
+    }
+    if (is_put_off(kind)) {
+        return put_off(fault, kind, key, NULL, err);
+    }
+    if (mb_store_delete(fault->inner, key, err) != 0) {
         return -1;
     }
     return kind == MB_STORE_FAULT_AFTER ? fail_unknown("delete", key, err) : 0;
@@ -305,12 +333,14 @@ static void fault_free(struct mb_store *store)
 {
     struct fault_store *fault = downcast(store);
 
-    while (fault->late_puts != NULL) {
-        struct late_put *late = fault->late_puts;
+    while (fault->late != NULL) {
+        struct late *late = fault->late;
 
-        fault->late_puts = late->next;
-        free_late_put(late);
+        fault->late = late->next;
+        free_late(late);
     }
+    free(fault->last_keys[0]);
+    free(fault->last_keys[1]);
     mb_store_free(fault->inner);
     free(fault);
 }

@@ -142,6 +142,55 @@ TEST(a_late_put_comes_by_itself_after_a_while)
     mb_store_free(store);
 }
 
+TEST(a_late_delete_waits_for_its_release)
+{
+    struct script script;
+    struct mb_store *store = stack(&script);
+    struct mb_error err;
+
+    CHECK_INT(put_text(store, "k", "v"), MB_OK);
+    script.next = MB_STORE_FAULT_LATE;
+    CHECK_INT(delete_key(store, "k"), MB_ERR_UNKNOWN_OUTCOME);
+    CHECK_INT(get_text(store, "k", "v"), MB_OK);
+    CHECK_OK(mb_store_fault_release(store, &err), &err);
+    CHECK_INT(get_text(store, "k", ""), MB_ERR_NOT_FOUND);
+    mb_store_free(store);
+}
+
+TEST(a_lazy_store_acknowledges_what_comes_later)
+{
+    struct script script;
+    struct mb_store *store = stack(&script);
+    struct mb_error err;
+
+    script.next = MB_STORE_FAULT_LAZY;
+    CHECK_INT(put_text(store, "k", "v"), MB_OK);
+    CHECK_INT(get_text(store, "k", ""), MB_ERR_NOT_FOUND);
+    CHECK_OK(mb_store_fault_release(store, &err), &err);
+    CHECK_INT(get_text(store, "k", "v"), MB_OK);
+    script.next = MB_STORE_FAULT_LAZY;
+    CHECK_INT(delete_key(store, "k"), MB_OK);
+    CHECK_INT(get_text(store, "k", "v"), MB_OK);
+    CHECK_OK(mb_store_fault_release(store, &err), &err);
+    CHECK_INT(get_text(store, "k", ""), MB_ERR_NOT_FOUND);
+    mb_store_free(store);
+}
+
+TEST(a_swap_gives_the_body_of_the_object_asked_for_before)
+{
+    struct script script;
+    struct mb_store *store = stack(&script);
+
+    CHECK_INT(put_text(store, "a", "1"), MB_OK);
+    CHECK_INT(put_text(store, "b", "2"), MB_OK);
+    script.next = MB_STORE_FAULT_SWAP;
+    CHECK_INT(get_text(store, "a", "1"), MB_OK); /* there is none before */
+    script.next = MB_STORE_FAULT_SWAP;
+    CHECK_INT(get_text(store, "b", "1"), MB_OK);
+    CHECK_INT(get_text(store, "b", "2"), MB_OK);
+    mb_store_free(store);
+}
+
 TEST(short_reads_end_early_without_error)
 {
     struct script script;
@@ -246,8 +295,10 @@ TEST(a_kind_that_does_not_fit_does_nothing)
     CHECK_INT(put_text(store, "k", "v"), MB_OK);
     script.next = MB_STORE_FAULT_FULL;
     CHECK_INT(get_text(store, "k", "v"), MB_OK);
-    script.next = MB_STORE_FAULT_LATE;
+    script.next = MB_STORE_FAULT_SWAP;
     CHECK_INT(delete_key(store, "k"), MB_OK);
+    script.next = MB_STORE_FAULT_LAZY;
+    CHECK(list_is(store, "", ""));
     script.next = MB_STORE_FAULT_SHORT;
     CHECK(list_is(store, "", ""));
     mb_store_free(store);
@@ -260,6 +311,9 @@ TEST_LIST(
     TEST_ROW(after_takes_effect_and_loses_the_reply),
     TEST_ROW(late_puts_wait_for_their_release),
     TEST_ROW(a_late_put_comes_by_itself_after_a_while),
+    TEST_ROW(a_late_delete_waits_for_its_release),
+    TEST_ROW(a_lazy_store_acknowledges_what_comes_later),
+    TEST_ROW(a_swap_gives_the_body_of_the_object_asked_for_before),
     TEST_ROW(short_reads_end_early_without_error),
     TEST_ROW(a_flip_changes_one_bit),
     TEST_ROW(a_stale_store_hides_objects),
