@@ -4,13 +4,13 @@
 
 #include "alloc.h"
 #include "assert.h"
+#include "db_code.h"
 #include "db_neighbours.h"
 #include "file.h"
 #include "text.h"
 
 #include <sqlite3.h>
 
-#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -40,34 +40,12 @@ struct mb_db {
     enum mb_db_mode mode;
 };
 
-static enum mb_code code_of(int sqlite_code)
-{
-    switch (sqlite_code & 0xff) {
-    case SQLITE_BUSY:
-    case SQLITE_LOCKED: return MB_ERR_BUSY;
-    case SQLITE_FULL: return MB_ERR_NO_SPACE;
-    case SQLITE_CORRUPT:
-    case SQLITE_NOTADB: return MB_ERR_CORRUPT;
-    case SQLITE_READONLY:
-    case SQLITE_PERM:
-    case SQLITE_AUTH:
-    case SQLITE_CANTOPEN: return MB_ERR_DENIED;
-    default: return MB_ERR_FAILED;
-    }
-}
-
 static int fail(struct mb_db *db, int sqlite_code, const char *what, struct mb_error *err)
 {
-    int system_errno = db->handle != NULL ? sqlite3_system_errno(db->handle) : 0;
-    bool is_full = (sqlite_code & 0xff) == SQLITE_IOERR &&
-                   (system_errno == ENOSPC || system_errno == EDQUOT || system_errno == EFBIG);
-    int extended = db->handle != NULL ? sqlite3_extended_errcode(db->handle) : sqlite_code;
-
-    db->last_code = extended;
-    return mb_error_set(err, is_full ? MB_ERR_NO_SPACE : code_of(sqlite_code),
-                        "%s of %s '%s' failed: %s", what, db->name, db->path,
-                        db->handle != NULL ? sqlite3_errmsg(db->handle)
-                                           : sqlite3_errstr(sqlite_code));
+    db->last_code = db->handle != NULL ? sqlite3_extended_errcode(db->handle) : sqlite_code;
+    return mb_error_set(
+        err, mb_db_code(db->handle, sqlite_code), "%s of %s '%s' failed: %s", what, db->name,
+        db->path, db->handle != NULL ? sqlite3_errmsg(db->handle) : sqlite3_errstr(sqlite_code));
 }
 
 /* The first bytes tell a database from any other file better than SQLite's late "file is not a
@@ -523,7 +501,8 @@ const char *mb_db_library_version(void)
     return sqlite3_libversion();
 }
 
-static int copy_pages(sqlite3_backup *backup, const struct mb_env *env, struct mb_error *err)
+static int copy_pages(sqlite3_backup *backup, sqlite3 *target, const struct mb_env *env,
+                      struct mb_error *err)
 {
     int busy_count = 0;
 
@@ -539,7 +518,7 @@ static int copy_pages(sqlite3_backup *backup, const struct mb_env *env, struct m
             }
             env->sleep_ms(env->context, BACKUP_BUSY_WAIT_MS);
         } else if (rc != SQLITE_OK) {
-            return mb_error_set(err, code_of(rc), "copying the database failed: %s",
+            return mb_error_set(err, mb_db_code(target, rc), "copying the database failed: %s",
                                 sqlite3_errstr(rc));
         }
         if (mb_env_step(env, "backup-page", err) != 0) {
@@ -562,8 +541,8 @@ int mb_db_backup(struct mb_db *db, const char *path, const struct mb_env *env, s
     }
     if (sqlite3_open_v2(path, &target, SQLITE_OPEN_READWRITE, NULL) != SQLITE_OK ||
         sqlite3_exec(target, "PRAGMA synchronous=FULL", NULL, NULL, NULL) != SQLITE_OK) {
-        (void)mb_error_set(err, code_of(sqlite3_errcode(target)), "cannot write the copy '%s': %s",
-                           path, sqlite3_errmsg(target));
+        (void)mb_error_set(err, mb_db_code(target, sqlite3_errcode(target)),
+                           "cannot write the copy '%s': %s", path, sqlite3_errmsg(target));
         goto out;
     }
     backup = sqlite3_backup_init(target, "main", db->handle, "main");
@@ -572,7 +551,7 @@ int mb_db_backup(struct mb_db *db, const char *path, const struct mb_env *env, s
                            sqlite3_errmsg(target));
         goto out;
     }
-    if (copy_pages(backup, env, err) != 0) {
+    if (copy_pages(backup, target, env, err) != 0) {
         goto out;
     }
     rc = 0;
