@@ -356,7 +356,9 @@ static int fill_known(struct mb_engine *engine, const struct mb_record *record,
 {
     enum mb_write_result result;
 
-    if (mb_write_fill(engine, known, record, &result, err) != 0) {
+    /* What this database lacks may come with an upgrade; the state may have been lost since. */
+    if (mb_write_fill(engine, known, record, &result, err) != 0 ||
+        mb_write_insert_extra(engine, record, &engine->schema->tables[known->table], err) != 0) {
         return -1;
     }
     engine->counts.updated += result == MB_WRITE_DONE ? 1 : 0;

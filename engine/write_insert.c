@@ -17,13 +17,40 @@
 
 #include "banned.h"
 
-/* Keeps what this database has no column for, for the day it has. */
-static int keep_extra(struct mb_engine *engine, const struct mb_record *record,
-                      const struct mb_schema_table *table, struct mb_error *err)
+/* How many columns are kept of this row already? */
+static int count_extra(struct mb_engine *engine, const uint8_t id[static MB_ROW_ID_SIZE],
+                       size_t *count_out, struct mb_error *err)
+{
+    struct mb_record kept;
+    struct mb_stmt *stmt;
+    size_t size;
+    int step;
+
+    *count_out = 0;
+    if (mb_db_query(engine->state->db, "SELECT record FROM extra WHERE id = ?1", &stmt, err) != 0) {
+        return -1;
+    }
+    mb_db_bind_blob(stmt, 1, id, MB_ROW_ID_SIZE);
+    step = mb_db_step(stmt, err);
+    if (step == 1) {
+        const uint8_t *line = mb_db_blob(stmt, 0, &size);
+        step = mb_record_decode((const char *)line, size > 0 ? size - 1 : 0, &kept, err);
+        if (step == 0) {
+            *count_out = kept.column_count;
+            mb_record_release(&kept);
+        }
+    }
+    mb_db_reset(stmt);
+    return step < 0 ? -1 : 0;
+}
+
+int mb_write_insert_extra(struct mb_engine *engine, const struct mb_record *record,
+                          const struct mb_schema_table *table, struct mb_error *err)
 {
     struct mb_record extra = *record;
     struct mb_stmt *stmt;
     struct mb_buf line;
+    size_t kept_count;
     int rc = -1;
 
     extra.column_count = 0;
@@ -37,6 +64,13 @@ static int keep_extra(struct mb_engine *engine, const struct mb_record *record,
         }
     }
     if (extra.column_count == 0) {
+        rc = 0;
+        goto out;
+    }
+    if (count_extra(engine, record->row_id, &kept_count, err) != 0) {
+        goto out;
+    }
+    if (kept_count >= extra.column_count) { /* payload does not change */
         rc = 0;
         goto out;
     }
@@ -322,5 +356,6 @@ int mb_write_insert(struct mb_engine *engine, const struct mb_record *record,
         return 0;
     }
     known->has_local = true;
-    return keep_extra(engine, record, table, err) != 0 ? -1 : read_twin(engine, known, err);
+    return mb_write_insert_extra(engine, record, table, err) != 0 ? -1
+                                                                  : read_twin(engine, known, err);
 }

@@ -365,6 +365,26 @@ TEST(a_change_and_a_tombstone_that_come_before_their_rows_are_kept)
     fleet_free(fleet);
 }
 
+TEST(columns_that_an_older_claude_mem_lacked_when_its_state_was_lost_come_with_its_upgrade)
+{
+    struct fleet *fleet = fleet_new(2);
+    struct fleet_machine *a = fleet->machines[0];
+    struct fleet_machine *b = fleet->machines[1];
+    struct mb_error err;
+
+    fleet_sql(a, "ALTER TABLE observations ADD COLUMN mood TEXT");
+    fleet_session(a, "s", "m", "p");
+    fleet_observation(a, "m", T0, "x");
+    fleet_sql(a, "UPDATE observations SET mood='calm'");
+    fleet_settle(fleet, 2);
+    CHECK_OK(mb_file_remove_tree(b->state_dir, &err), &err);
+    fleet_settle(fleet, 2);
+    fleet_sql(b, "ALTER TABLE observations ADD COLUMN mood TEXT");
+    fleet_settle(fleet, 2);
+    CHECK_TEXT(fleet_text(b, "SELECT mood FROM observations"), "calm");
+    fleet_free(fleet);
+}
+
 /* ---- heads, folds, stores that went back ---- */
 
 TEST(a_head_that_comes_late_is_read_beside_the_newer_one)
@@ -472,6 +492,7 @@ TEST_LIST(
     TEST_ROW(a_heal_that_is_not_shown_all_heads_goes_on_until_nothing_is_missing),
     TEST_ROW(a_heal_brings_back_what_only_this_machine_ever_published),
     TEST_ROW(a_change_and_a_tombstone_that_come_before_their_rows_are_kept),
+    TEST_ROW(columns_that_an_older_claude_mem_lacked_when_its_state_was_lost_come_with_its_upgrade),
     TEST_ROW(a_head_that_comes_late_is_read_beside_the_newer_one),
     TEST_ROW(a_reader_that_slept_through_a_fold_misses_nothing),
     TEST_ROW(a_store_that_went_back_is_filled_by_a_reader_that_never_wrote));
