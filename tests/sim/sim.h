@@ -15,10 +15,13 @@
  *   sim_edit.c     what claude-mem and people do to a database
  *   sim_world.c    machines, stores, clocks
  *   sim_disaster.c what befalls databases, states, disks and stores
+ *   sim_upgrade.c  claude-mem moves on to its newest schema
  *   sim_disk.c     files and stores as a whole
  *   sim_sync.c     the engine, opened, used and closed for each sync; the only file that calls it
  *   sim_judge.c    compares all databases with the ledger
  *   sim_run.c      one seed from setup to verdict
+ *   sim_traps.c    which traps of the model a run went through; sim_coverage.c counts them
+ *   sim_recipes.c  events in the order that leads into a trap, put among those made by chance
  *
  * The ledger knows nothing of row ids, registers or tombstones: a row is known by the tag that the
  * edit gave it (the content session id, or a creation time that no other row has).
@@ -42,6 +45,12 @@
 #define SIM_COLUMNS_MAX 24
 #define SIM_TEXT_MAX 64
 #define SIM_STOLEN_MAX 512 /* values that a later change replaced */
+#define SIM_STEPS_MAX 32   /* names of durable steps */
+#define SIM_FAULT_KINDS ((int)MB_STORE_FAULT_SWAP + 1)
+#define SIM_SLOTS 6 /* of the store */
+#define SIM_STREAMS_MAX 64
+#define SIM_HEADS_MAX 1024
+#define SIM_HOT_MAX 6
 
 /* ---- numbers from a seed ---- */
 
@@ -67,7 +76,11 @@ uint64_t sim_random_mix(uint64_t a, uint64_t b); /* a hash of both */
     X(SKEW, "skew", 40)             X(FULL, "full", 15)           X(DBRESTORE, "dbrestore", 25)     \
     X(STATELOSS, "stateloss", 25)   X(VM, "vm", 25)               X(CLONE, "clone", 25)             \
     X(STORERESTORE, "storerestore", 12)                           X(GONE, "gone", 12)               \
-    X(MIGRATE, "migrate", 12)
+    X(MIGRATE, "migrate", 12)       X(HOT, "hot", 60)             X(AIM, "aim", 50)                 \
+    X(TWOPROC, "twoproc", 40)       X(DISKFULL, "diskfull", 15)   X(UPGRADE, "upgrade", 12)         \
+    X(AWAY, "away", 15)             X(FOLD, "fold", 12)           X(GROW, "grow", 4)                \
+    X(BACKUP, "backup", 10)         X(BIG, "big", 10)             X(STRANGE, "strange", 60)         \
+    X(REINSTALL, "reinstall", 8)
 /* clang-format on */
 
 enum sim_kind {
@@ -76,8 +89,9 @@ enum sim_kind {
 #undef X
         SIM_KINDS
 };
-typedef uint32_t sim_kinds; /* a bit for each */
+typedef uint64_t sim_kinds; /* a bit for each */
 #define SIM_HAS(kinds, id) (((kinds) >> (unsigned)SIM_KIND_##id & 1u) != 0)
+#define SIM_ALL_KINDS (((sim_kinds)1 << SIM_KINDS) - 1)
 
 /* ---- events: name, weight, the kind that brings it (KINDS: always there) ---- */
 
@@ -94,7 +108,9 @@ typedef uint32_t sim_kinds; /* a bit for each */
     X(RACE, "race", 6, RACE)         X(JUMP, "jump", 1, SKEW)        X(FULLPUSH, "fullpush", 1, FULL) \
     X(DBRESTORE, "dbrestore", 2, DBRESTORE)                          X(STATELOSS, "stateloss", 1, STATELOSS) \
     X(VM, "vm", 1, VM)               X(CLONE, "clone", 1, CLONE)     X(STORERESTORE, "storerestore", 1, STORERESTORE) \
-    X(GONE, "gone", 1, GONE)         X(MIGRATE, "migrate", 1, MIGRATE)
+    X(GONE, "gone", 1, GONE)         X(MIGRATE, "migrate", 1, MIGRATE) X(UPGRADE, "upgrade", 1, UPGRADE) \
+    X(AWAY, "away", 1, AWAY)         X(PUSHES, "pushes", 1, FOLD)    X(GROW, "grow", 1, GROW)         \
+    X(DISKFULL, "diskfull", 3, DISKFULL) X(BIG, "big", 1, BIG)       X(BLIND, "blind", 1, FAULT) X(REINSTALL, "reinstall", 1, REINSTALL)
 /* clang-format on */
 
 enum sim_event_what {
@@ -118,6 +134,9 @@ struct sim_script {
     struct sim_event events[SIM_EVENTS_MAX];
 };
 void sim_script_make(struct sim_script *script, uint64_t seed, sim_kinds allowed);
+bool sim_script_find_event(const char *text, size_t size, enum sim_event_what *what_out);
+/* Puts the events of a recipe or two among those of the script, and adds their kinds. */
+void sim_recipes_add(struct sim_script *script, struct sim_random *random, sim_kinds allowed);
 bool sim_script_parse_kinds(const char *text, sim_kinds *kinds_out); /* "a,b"; "all"; "none" */
 void sim_script_print_kinds(FILE *out, sim_kinds kinds);
 /* One line, "seed/kinds/event.machine.seed ...", that sim_script_read() understands. */
@@ -157,11 +176,16 @@ struct sim_row {
     bool
         is_register_unsure; /* a change was lost with a database or a state: an old value may win */
     bool is_suppressed;     /* a twin's clean-up or a void hold: machines may differ */
-    bool is_shared;   /* has the same content hash as others: a delete looks like a clean-up */
-    bool is_orphan;   /* its session was taken away with foreign keys off */
-    bool is_cut;      /* a prompt that was cut */
-    bool must_live;   /* made again by the only one that had deleted it */
-    unsigned columns; /* bit per column that its maker's database had */
+    bool is_shared;      /* has the same content hash as others: a delete looks like a clean-up */
+    bool is_orphan;      /* its session was taken away with foreign keys off */
+    bool is_cut;         /* a prompt that was cut */
+    bool must_live;      /* made again by the only one that had deleted it */
+    bool is_future;      /* made by a clock far ahead */
+    unsigned memory_by;  /* sessions: a bit for each machine that gave it a memory id */
+    unsigned changed_by; /* a bit for each machine where a person changed it */
+    int64_t changed_ms;  /* when that was last */
+    int twins;           /* manual rows of one session and title have the same number; 0: none */
+    unsigned columns;    /* bit per column that its maker's database had */
     char *cells[SIM_COLUMNS_MAX]; /* as it was made; owned */
 };
 
@@ -207,6 +231,16 @@ void sim_ledger_forget(struct sim_machine *machine, enum sim_loss loss);
 bool sim_ledger_is_stolen(const struct sim_ledger *ledger, int row, const char *value);
 void sim_ledger_release(struct sim_ledger *ledger);
 
+/* ---- what happened in a run; sim_traps.h has the names ---- */
+
+struct sim_facts {
+    uint64_t traps; /* a bit for each of enum sim_trap */
+    unsigned events[SIM_EVENT_WHATS];
+    unsigned steps[SIM_STEPS_MAX];
+    unsigned kills[SIM_STEPS_MAX];
+    unsigned faults[SIM_FAULT_KINDS][SIM_SLOTS];
+};
+
 /* ---- machines and their world ---- */
 
 enum sim_version { SIM_13_25_3, SIM_13_4_0, SIM_10_6_3, SIM_VERSIONS };
@@ -224,6 +258,7 @@ struct sim_snapshot {
     bool is_taken;
     char folder[SIM_TEXT_MAX * 5]; /* copy of the state folder; "" if only the database was kept */
     struct sim_image database;
+    enum sim_version version;
     int64_t sequences[SIM_TABLES];
     sim_counts seen;
     size_t pending_count;
@@ -239,6 +274,8 @@ struct sim_status { /* what the engine says of itself after settling */
     int64_t deletes_held_in;
     int64_t rows_parked;
     int64_t conflicts;
+    int64_t in_flight; /* records of the journal, and tombstones: from state.db itself */
+    int64_t tombstones;
 };
 
 struct sim_machine {
@@ -248,20 +285,23 @@ struct sim_machine {
     char folder[SIM_TEXT_MAX * 4];
     char db_path[SIM_TEXT_MAX * 4];
     char state_dir[SIM_TEXT_MAX * 4];
+    char backup_dir[SIM_TEXT_MAX * 4];
     enum sim_version version;
     bool is_wal;
     bool has_worker; /* keeps its connection open, as a running claude-mem does */
     bool is_gone;
-    bool is_restored; /* in place, and not captured since: deletes there are a known limit */
-    bool is_migrated; /* its schema moved on, not captured yet: deletes look like a clean-up */
-    bool is_holding;  /* deleted more than may go at once: later deletes join the hold */
-    sqlite3 *db;      /* claude-mem's connection, opened when needed */
-    int64_t skew_ms;  /* added to the world's clock */
-    int64_t fixed_ms; /* instead of the world's start, for clocks in 1970 and 2035; 0: none */
+    bool is_restored;      /* in place, and not captured since: deletes there are a known limit */
+    bool is_migrated;      /* its schema moved on, not captured yet: deletes look like a clean-up */
+    bool is_hold_captured; /* ... and that is known to its state */
+    bool is_holding;       /* deleted more than may go at once: later deletes join the hold */
+    sqlite3 *db;           /* claude-mem's connection, opened when needed */
+    int64_t skew_ms;       /* added to the world's clock */
+    int64_t fixed_ms;      /* instead of the world's start, for clocks in 1970 and 2035; 0: none */
     struct mb_env env;
     struct sim_random engine_random;
     struct mb_store *fault; /* inside `store` */
     struct mb_store *store; /* verify?(retry(fault(share(mem)))); owned */
+    bool verifies;
     struct sim_random fault_random;
     bool is_faulty;       /* faults are on for this sync */
     unsigned fault_count; /* that fired in this sync */
@@ -271,7 +311,25 @@ struct sim_machine {
     bool is_dead;       /* killed in this operation */
     int64_t race_at;    /* 0: never */
     uint64_t race_seed;
-    bool is_busy; /* an operation of this machine is under way */
+    bool is_busy;          /* an operation of this machine is under way */
+    const char *kill_step; /* by name, instead of kill_at; NULL: none */
+    unsigned kill_left;
+    struct sim_machine *blind_to; /* whose heads no list shows in this operation; NULL: nobody's */
+    int64_t full_at;              /* bytes that a file may have in this operation; 0: any */
+    bool is_idle;                 /* the last sync had nothing to do */
+    /* what sim_traps.c notes */
+    const char *step_name; /* the last one */
+    bool is_pulling;
+    bool is_replaced; /* another database than its state knows, and not pulled since */
+    bool is_lower;    /* ... of which a sequence went back, with the inode as it was */
+    bool has_put_head;
+    unsigned hidden;       /* machines of whose streams a list left a head out, in this operation */
+    unsigned fetched;      /* machines of whose streams a segment was read, in this operation */
+    unsigned fetched_ever; /* ... in any */
+    int64_t pulled_ms;     /* the world's clock at the last good pull; 0: never */
+    int64_t sent_ms;       /* ... at the last push that sent all */
+    int64_t stub_count;    /* in the database, after the last good operation */
+    int64_t session_count;
     /* truth */
     int64_t operation_count;
     sim_counts known;   /* in the database at the end of the last good operation */
@@ -312,7 +370,21 @@ struct sim_world {
     bool is_quiet; /* settling, and every row was counted: nobody edits any more */
     void (*on_race)(struct sim_machine *machine,
                     struct sim_random *random); /* in the middle of a sync */
-    unsigned reached[SIM_EVENT_WHATS];
+    struct sim_facts facts;
+    unsigned hot_count;
+    int hot[SIM_HOT_MAX]; /* rows that were touched last: where machines meet */
+    size_t stream_count;
+    struct {
+        char id[SIM_TEXT_MAX];
+        unsigned machine;
+    } streams[SIM_STREAMS_MAX];
+    size_t head_count;
+    struct {
+        uint64_t name; /* hash of stream and sequence */
+        uint64_t hash; /* of the whole key */
+    } heads[SIM_HEADS_MAX];
+    int64_t swept_ms[SIM_MACHINES_MAX]; /* when a machine last deleted a segment */
+    unsigned manual_by[2][2];           /* machines that saved a title in a manual session */
     size_t error_count;
     char errors[SIM_ERRORS_MAX][SIM_ERROR_TEXT];
 };
@@ -337,8 +409,13 @@ void sim_world_calm(struct sim_world *world); /* late puts take effect */
 /* sim_disaster.c */
 void sim_disaster_image(struct sim_machine *machine,
                         struct sim_image *image); /* of the database; given */
+/* The same file with another content, by SQLite's backup API. */
+void sim_disaster_replace(struct sim_machine *machine, const struct sim_image *image);
 bool sim_disaster(struct sim_machine *machine, enum sim_event_what what,
                   struct sim_random *random); /* false: not possible just then */
+
+/* sim_upgrade.c */
+bool sim_upgrade(struct sim_machine *machine); /* to the newest schema; false: it has that */
 
 /* sim_disk.c */
 const char *sim_disk_scratch(void); /* this process's folder for all its worlds; removed by main */
@@ -383,15 +460,18 @@ struct sim_sync_request {
 };
 void sim_sync(struct sim_machine *machine, const struct sim_sync_request *request);
 void sim_sync_status(struct sim_machine *machine);
+/* Another process of ours on this machine while one is at work: it must be sent away. */
+void sim_sync_second(struct sim_machine *machine);
 
 /* sim_judge.c */
 void sim_judge(struct sim_world *world);
+void sim_judge_status(struct sim_world *world); /* called by the other */
 
 /* sim_run.c */
 struct sim_verdict {
     size_t error_count;
     char errors[SIM_ERRORS_MAX][SIM_ERROR_TEXT];
-    unsigned reached[SIM_EVENT_WHATS];
+    struct sim_facts facts;
 };
 void sim_run(const struct sim_script *script, FILE *log, bool logs_steps,
              struct sim_verdict *verdict);

@@ -5,7 +5,7 @@
  * lose is beyond any promise.
  */
 #include "assert.h"
-#include "sim.h"
+#include "sim_traps.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -44,8 +44,7 @@ static void replace_file(struct sim_machine *machine, const struct sim_image *im
     remove_beside(machine, "-journal");
 }
 
-/* The same file with the older content, by SQLite's backup API. */
-static void replace_content(struct sim_machine *machine, const struct sim_image *image)
+void sim_disaster_replace(struct sim_machine *machine, const struct sim_image *image)
 {
     char path[sizeof machine->db_path + 16];
     sqlite3 *source = NULL;
@@ -74,6 +73,7 @@ static void take_snapshot(struct sim_machine *machine, struct sim_snapshot *snap
         sim_disk_remove(snapshot->folder);
         sim_disk_copy_folder(machine->state_dir, snapshot->folder);
     }
+    snapshot->version = machine->version;
     memcpy(snapshot->seen, machine->seen, sizeof snapshot->seen);
     memcpy(snapshot->pending, machine->pending, sizeof snapshot->pending);
     snapshot->pending_count = machine->pending_count;
@@ -111,6 +111,7 @@ static bool restore_database(struct sim_machine *machine, struct sim_random *ran
 {
     struct sim_snapshot *backup = &machine->backup;
     bool is_in_place = sim_random_chance(random, 50);
+    sim_counts there;
 
     if (!backup->is_taken || sim_random_chance(random, 30) || machine->world->is_wiped) {
         take_snapshot(machine, backup, false);
@@ -119,11 +120,15 @@ static bool restore_database(struct sim_machine *machine, struct sim_random *ran
     }
     if (is_in_place) {
         doubt_registers(machine, backup->sequences);
-        replace_content(machine, &backup->database);
+        sim_disaster_replace(machine, &backup->database);
         machine->is_restored = true;
     } else {
         replace_file(machine, &backup->database);
     }
+    machine->version = backup->version;
+    sim_db_count(machine, there);
+    sim_trap_replaced(machine, is_in_place ? SIM_TRAP_RESTORED_IN_PLACE : SIM_TRAP_REPLACED,
+                      backup->sequences, there);
     sim_ledger_forget(machine, SIM_LOSS_DATABASE);
     sim_log(machine->world, "      (restored %s)", is_in_place ? "in place" : "as another file");
     for (unsigned i = sim_random_chance(random, 60) ? sim_random_below(random, 7) : 0; i > 0; i--) {
@@ -132,11 +137,27 @@ static bool restore_database(struct sim_machine *machine, struct sim_random *ran
     return true;
 }
 
+/* claude-mem was installed anew. */
+static bool reinstall(struct sim_machine *machine)
+{
+    static const int64_t none[SIM_TABLES] = {0};
+    sim_counts there = {0};
+
+    if (machine->world->is_wiped) {
+        return false;
+    }
+    replace_file(machine, sim_db_template(machine->version, machine->is_wal));
+    sim_trap_replaced(machine, SIM_TRAP_REINSTALLED, none, there);
+    sim_ledger_forget(machine, SIM_LOSS_DATABASE);
+    return true;
+}
+
 static bool lose_state(struct sim_machine *machine)
 {
     if (machine->world->is_wiped) {
         return false;
     }
+    sim_trap_state_lost(machine);
     sim_disk_remove(machine->state_dir);
     sim_ledger_forget(machine, SIM_LOSS_STATE);
     forget_seen(machine, NULL);
@@ -154,6 +175,7 @@ static bool roll_back(struct sim_machine *machine, struct sim_random *random)
         return true;
     }
     replace_file(machine, &rollback->database);
+    machine->version = rollback->version;
     sim_disk_remove(machine->state_dir);
     sim_disk_copy_folder(rollback->folder, machine->state_dir);
     sim_ledger_forget(machine, SIM_LOSS_STATE);
@@ -164,6 +186,7 @@ static bool roll_back(struct sim_machine *machine, struct sim_random *random)
         row->is_unsure = row->is_unsure || !rollback->pending[i].is_change;
         row->is_register_unsure = true;
     }
+    sim_trap(machine->world, SIM_TRAP_ROLLED_BACK);
     sim_log(machine->world, "      (the machine is rolled back)");
     return true;
 }
@@ -185,6 +208,12 @@ static bool clone_machine(struct sim_machine *machine, struct sim_random *random
     if (sim_random_chance(random, 60)) {
         memcpy(twin->env.machine_id, machine->env.machine_id, sizeof twin->env.machine_id);
     }
+    sim_trap(world, SIM_TRAP_DISK_CLONED);
+    twin->is_replaced = true;
+    twin->fetched_ever = machine->fetched_ever;
+    twin->pulled_ms = machine->pulled_ms;
+    twin->stub_count = machine->stub_count;
+    twin->session_count = machine->session_count;
     twin->skew_ms = machine->skew_ms;
     twin->fixed_ms = machine->fixed_ms;
     twin->has_worker = machine->has_worker;
@@ -203,6 +232,7 @@ static bool clone_machine(struct sim_machine *machine, struct sim_random *random
         struct sim_row *row = &ledger->rows[i];
 
         row->made_by |= (row->made_by >> machine->index & 1u) << twin->index;
+        row->cleaned_by |= (row->cleaned_by >> machine->index & 1u) << twin->index;
     }
     /* Its database is another file than its state knows: healed first, whatever was deleted. */
     sim_ledger_forget(twin, SIM_LOSS_DATABASE);
@@ -225,6 +255,7 @@ static bool restore_store(struct sim_machine *machine, struct sim_random *random
     sim_world_calm(world);
     sim_store_restore(world->store, &world->store_copy);
     world->is_wiped = true;
+    sim_trap_store_back(world, !world->store_copy.is_taken);
     sim_log(world, "      (the store is %s)", world->store_copy.is_taken ? "what it was" : "empty");
     memset(held, 0, sizeof held);
     for (size_t k = 0; k < world->machine_count; k++) {
@@ -265,6 +296,8 @@ bool sim_disaster(struct sim_machine *machine, enum sim_event_what what, struct 
 
     switch ((int)what) {
     case SIM_EVENT_DBRESTORE: return restore_database(machine, random);
+    case SIM_EVENT_REINSTALL: return reinstall(machine);
+    case SIM_EVENT_UPGRADE: return sim_upgrade(machine);
     case SIM_EVENT_STATELOSS: return lose_state(machine);
     case SIM_EVENT_VM: return roll_back(machine, random);
     case SIM_EVENT_CLONE: return clone_machine(machine, random);

@@ -119,8 +119,10 @@ static bool change_column(struct sim_machine *machine, struct sim_random *random
     char content[SIM_TEXT_MAX] = "";
     int64_t epoch = 0;
     int row;
-    int64_t id = sim_db_pick(machine, random, "SELECT id FROM %s ORDER BY id LIMIT 12", name);
+    int64_t id = sim_row_hot(machine, random, table);
 
+    id =
+        id >= 0 ? id : sim_db_pick(machine, random, "SELECT id FROM %s ORDER BY id LIMIT 12", name);
     if (id < 0) {
         return false;
     }
@@ -158,8 +160,14 @@ static bool edit_mergeinto(struct sim_machine *machine, struct sim_random *rando
 static bool edit_del(struct sim_machine *machine, struct sim_random *random)
 {
     enum sim_table table = (enum sim_table)(SIM_OBSERVATION + (int)sim_random_below(random, 3));
-    int64_t id = sim_db_pick(machine, random, "SELECT id FROM %s", sim_tables[table].name);
+    int64_t id = sim_row_copied(machine, random);
 
+    if (id >= 0) {
+        table = SIM_OBSERVATION;
+    } else {
+        id = sim_row_hot(machine, random, table);
+    }
+    id = id >= 0 ? id : sim_db_pick(machine, random, "SELECT id FROM %s", sim_tables[table].name);
     return id >= 0 && sim_db_exec(machine, "DELETE FROM %s WHERE id=%lld", sim_tables[table].name,
                                   (long long)id);
 }
@@ -197,8 +205,20 @@ static bool edit_rewrite(struct sim_machine *machine, struct sim_random *random)
     struct sim_session session;
 
     return sim_row_pick_session(machine, random, &session) && session.memory[0] != '\0' &&
+           (sim_row_has_memory(machine, session.row, session.memory), true) &&
            sim_db_exec(machine, "UPDATE sdk_sessions SET memory_session_id='rw%lld' WHERE id=%lld",
                        (long long)sim_row_tag(machine), (long long)session.id);
+}
+
+static void note_twins(struct sim_machine *machine, int row, unsigned project, unsigned title)
+{
+    unsigned *makers = &machine->world->manual_by[project][title];
+
+    machine->world->ledger->rows[row].twins = (int)(1 + 2 * project + title);
+    *makers |= 1u << machine->index;
+    if ((*makers & (*makers - 1)) != 0) {
+        sim_trap(machine->world, SIM_TRAP_MANUAL_TWINS);
+    }
 }
 
 /* /api/memory/save: the session has the same ids on every machine; titles repeat. */
@@ -212,8 +232,15 @@ static bool edit_manual(struct sim_machine *machine, struct sim_random *random)
     char project[SIM_TEXT_MAX];
     char title[SIM_TEXT_MAX];
     bool is_shared = sim_random_chance(random, 60);
+    unsigned number = 0;
     int row;
 
+    if (SIM_HAS(machine->world->kinds, HOT) && sim_random_chance(random, 60)) {
+        project_number = 0;
+        is_shared = true;
+    } else if (is_shared) {
+        number = sim_random_below(random, 2);
+    }
     (void)snprintf(project, sizeof project, "p%u", project_number);
     (void)snprintf(content, sizeof content, "manual-content-p%u", project_number);
     (void)snprintf(memory, sizeof memory, "manual-p%u", project_number);
@@ -228,7 +255,7 @@ static bool edit_manual(struct sim_machine *machine, struct sim_random *random)
         return false;
     }
     (void)snprintf(title, sizeof title, is_shared ? "same %" PRId64 : "o%" PRId64,
-                   is_shared ? (int64_t)sim_random_below(random, 2) : sim_row_tag(machine));
+                   is_shared ? (int64_t)number : sim_row_tag(machine));
     made.title = title;
     made.project = session.project;
     made.epoch = sim_row_epoch(machine);
@@ -237,6 +264,9 @@ static bool edit_manual(struct sim_machine *machine, struct sim_random *random)
     }
     row = sim_ledger_find(machine->world->ledger, SIM_OBSERVATION, "", made.epoch);
     machine->world->ledger->rows[row].is_shared = is_shared;
+    if (is_shared) {
+        note_twins(machine, row, project_number, number);
+    }
     return true;
 }
 
@@ -266,7 +296,7 @@ static bool edit_cut(struct sim_machine *machine, struct sim_random *random)
 static bool edit_copy(struct sim_machine *machine, struct sim_random *random)
 {
     struct sim_session session;
-    int64_t id = sim_db_pick(machine, random, "SELECT id FROM observations WHERE title LIKE 'o%%'");
+    int64_t id = sim_row_copied(machine, random);
     char memory[SIM_TEXT_MAX];
     char title[SIM_TEXT_MAX];
     char hash[17];
@@ -274,7 +304,11 @@ static bool edit_copy(struct sim_machine *machine, struct sim_random *random)
     int64_t epoch;
     bool is_new = machine->version != SIM_10_6_3;
 
-    if (machine->index != 0 || id < 0 || !sim_row_pick_session(machine, random, &session) ||
+    id = id >= 0
+             ? id
+             : sim_db_pick(machine, random, "SELECT id FROM observations WHERE title LIKE 'o%%'");
+    if (machine->index != 0 || id < 0 ||
+        !sim_row_load_session(machine, sim_db_pick(machine, random, SIM_TRUE_SESSIONS), &session) ||
         !sim_row_fill_memory(machine, &session)) {
         return false;
     }
@@ -320,6 +354,42 @@ static bool edit_bulk(struct sim_machine *machine, struct sim_random *random)
     return is_made;
 }
 
+/* So many rows that the deletes which are held would now pass. */
+static bool edit_grow(struct sim_machine *machine, struct sim_random *random)
+{
+    const struct sim_ledger *ledger = machine->world->ledger;
+    struct sim_session session;
+    int64_t held = 0;
+    int64_t missing;
+    bool is_made;
+
+    for (size_t i = 0; i < ledger->row_count; i++) {
+        held += (ledger->rows[i].guarded_by >> machine->index & 1u) != 0 ? 1 : 0;
+    }
+    missing = (held + 1) * 20 - sim_db_int64(machine, "SELECT count(*) FROM observations");
+    if (held == 0 || !machine->is_hold_captured || missing <= 0 || missing > 900 ||
+        ledger->row_count > SIM_ROWS_MAX / 2) {
+        return false;
+    }
+    is_made = sim_row_some_session(machine, random, &session);
+    for (int64_t i = 0; is_made && i < missing; i++) {
+        is_made = sim_row_new_observation(machine, &session);
+    }
+    if (is_made) {
+        sim_trap(machine->world, SIM_TRAP_HELD_GROWS);
+    }
+    return is_made;
+}
+
+static bool edit_big(struct sim_machine *machine, struct sim_random *random)
+{
+    if (!sim_row_new_big(machine, random)) {
+        return false;
+    }
+    sim_trap(machine->world, SIM_TRAP_BIG_ROW);
+    return true;
+}
+
 /* Raw SQL: more rows at once than may go without a person's word. */
 static bool edit_massdel(struct sim_machine *machine, struct sim_random *random)
 {
@@ -358,11 +428,42 @@ static bool edit_massdel(struct sim_machine *machine, struct sim_random *random)
     return true;
 }
 
+/* Of rows with one title in a manual session one stays; which, another claude-mem decides
+ * otherwise. */
+static bool keep_one_twin(struct sim_machine *machine, struct sim_random *random)
+{
+    const struct sim_ledger *ledger = machine->world->ledger;
+    size_t kept[5] = {0};
+    unsigned counts[5] = {0};
+    bool is_done = true;
+
+    for (size_t i = 0; i < ledger->row_count; i++) {
+        int twins = ledger->rows[i].twins;
+
+        if (twins > 0 && sim_row_find(machine, &ledger->rows[i]) >= 0 &&
+            sim_random_below(random, ++counts[twins]) == 0) {
+            kept[twins] = i;
+        }
+    }
+    for (size_t i = 0; i < ledger->row_count; i++) {
+        const struct sim_row *row = &ledger->rows[i];
+
+        if (row->twins > 0 && counts[row->twins] > 1 && kept[row->twins] != i) {
+            is_done = is_done &&
+                      sim_db_exec(machine, "DELETE FROM observations WHERE created_at_epoch=%lld",
+                                  (long long)row->epoch);
+        }
+    }
+    return is_done;
+}
+
 /* What claude-mem's migration 29 does, where two rows of one session have one hash. */
 static bool edit_migrate(struct sim_machine *machine, struct sim_random *random)
 {
-    (void)random;
     sim_ledger_migrated(machine);
+    if (SIM_HAS(machine->world->kinds, HOT) && !keep_one_twin(machine, random)) {
+        return false;
+    }
     return sim_db_exec(
                machine,
                "DELETE FROM observations WHERE content_hash IS NOT NULL AND id NOT IN (SELECT"
@@ -396,6 +497,8 @@ static edit_fn *const edits[SIM_EVENT_WHATS] = {
     [SIM_EVENT_MASSDEL] = edit_massdel,
     [SIM_EVENT_ORPHAN] = edit_sessdel,
     [SIM_EVENT_MIGRATE] = edit_migrate,
+    [SIM_EVENT_GROW] = edit_grow,
+    [SIM_EVENT_BIG] = edit_big,
 };
 
 /* Notes what vanished between two counts, in the way that this event makes rows vanish. */
@@ -410,6 +513,7 @@ static void note_vanished(struct sim_machine *machine, enum sim_event_what what,
         }
         if (what == SIM_EVENT_MIGRATE) {
             ledger->rows[i].cleaned_by |= 1u << machine->index;
+            sim_trap_cleaned(machine, &ledger->rows[i]);
         } else if (what == SIM_EVENT_ORPHAN) {
             sim_ledger_deleted(machine, (int)i);
             ledger->rows[i].is_unsure = true;

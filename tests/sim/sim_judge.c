@@ -6,7 +6,7 @@
  */
 #include "alloc.h"
 #include "assert.h"
-#include "sim.h"
+#include "sim_traps.h"
 
 #include <inttypes.h>
 #include <stdlib.h>
@@ -314,6 +314,9 @@ static void check_count(struct court *court, int index, const struct view *view,
                 view->machine->name, count);
     }
     if (is_beyond_schema(court, view, index)) {
+        if (row->table == SIM_PROMPT && count == 0 && wanted > 0) {
+            sim_trap(world, SIM_TRAP_OLD_SCHEMA);
+        }
         return;
     }
     if (row->must_live && count == 0) {
@@ -476,41 +479,32 @@ static void check_row(struct court *court, int index)
     }
 }
 
-/* ---- what the engine says of itself ---- */
-
-static void check_status(struct court *court)
+/* Of rows that clean-ups took for each other's duplicates one lives, on every machine. */
+static void check_twins(struct court *court)
 {
-    struct sim_world *world = court->world;
-    const struct sim_status *first = NULL;
-    const char *first_name = "";
+    const struct sim_ledger *ledger = court->world->ledger;
 
-    for (size_t i = 0; i < court->count; i++) {
-        const struct sim_machine *machine = court->views[i]->machine;
-        const struct sim_status *status = &machine->status;
+    for (int twins = 1; twins <= 4; twins++) {
+        bool is_cleaned = false;
+        bool is_asked = true;
 
-        if (!status->is_known) {
-            continue;
+        for (size_t i = 0; i < ledger->row_count; i++) {
+            if (ledger->rows[i].twins == twins) {
+                is_cleaned = is_cleaned || ledger->rows[i].cleaned_by != 0;
+                is_asked = is_asked && !ledger->rows[i].is_deleted && court->seen[i] > 0;
+            }
         }
-        if (status->pending_out != 0) {
-            sim_bad(world, "%" PRId64 " records still wait to go out at %s", status->pending_out,
-                    machine->name);
+        for (size_t k = 0; is_cleaned && is_asked && k < court->count; k++) {
+            unsigned count = 0;
+
+            for (size_t i = 0; i < ledger->row_count; i++) {
+                count += ledger->rows[i].twins == twins ? court->views[k]->counts[i] : 0;
+            }
+            if (count == 0) {
+                sim_bad(court->world, "all duplicates in group %d are lost at %s", twins,
+                        court->views[k]->machine->name);
+            }
         }
-        if (world->is_wiped) {
-            continue;
-        }
-        if (status->digest_alarm[0] != '\0') {
-            sim_bad(world, "digest alarm at %s: %s", machine->name, status->digest_alarm);
-        }
-        if (status->rows_parked != 0 || status->deletes_held_in != 0 ||
-            status->deletes_held_out != 0) {
-            continue;
-        }
-        if (first != NULL && strcmp(first->digest, status->digest) != 0) {
-            sim_bad(world, "digests differ: %s at %s, %s at %s", first->digest, first_name,
-                    status->digest, machine->name);
-        }
-        first = first != NULL ? first : status;
-        first_name = first == status ? machine->name : first_name;
     }
 }
 
@@ -546,8 +540,9 @@ void sim_judge(struct sim_world *world)
     for (size_t i = 0; i < world->ledger->row_count; i++) {
         check_row(court, (int)i);
     }
+    check_twins(court);
     if (world->error_count == errors_before) {
-        check_status(court);
+        sim_judge_status(world);
     }
     for (size_t i = 0; i < court->count; i++) {
         release_view(court->views[i]);

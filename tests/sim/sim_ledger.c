@@ -7,7 +7,7 @@
  */
 #include "alloc.h"
 #include "assert.h"
-#include "sim.h"
+#include "sim_traps.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -89,6 +89,11 @@ static bool has_disasters(const struct sim_world *world)
            SIM_HAS(kinds, CLONED) || SIM_HAS(kinds, ORPHANS);
 }
 
+static void heat(struct sim_world *world, int row)
+{
+    world->hot[world->hot_count++ % SIM_HOT_MAX] = row;
+}
+
 int sim_ledger_made(struct sim_machine *machine, enum sim_table table, const char *content,
                     int64_t epoch, int session)
 {
@@ -108,6 +113,8 @@ int sim_ledger_made(struct sim_machine *machine, enum sim_table table, const cha
         read_cells(machine, row);
     }
     row = &ledger->rows[ledger->buckets[bucket] - 1];
+    sim_trap_made(machine, row);
+    heat(machine->world, (int)(row - ledger->rows));
     if (row->is_deleted) {
         row->is_unsure = true;
         row->must_live =
@@ -186,6 +193,8 @@ void sim_ledger_deleted(struct sim_machine *machine, int row_index)
     row->is_deleted = true;
     row->must_live = false;
     row->deleted_by |= 1u << machine->index;
+    sim_trap_deleted(machine, row_index);
+    heat(machine->world, row_index);
     if (row->is_shared || machine->is_migrated || machine->is_holding) {
         row->is_unsure = true;
         row->is_suppressed = true;
@@ -209,6 +218,7 @@ void sim_ledger_mass_deleted(struct sim_machine *machine, const int *rows, size_
 
     doubt_uncaptured_deletes(machine);
     machine->is_holding = true;
+    machine->is_hold_captured = false;
     for (size_t i = 0; i < ledger->row_count; i++) { /* held with the mass, if it was seen at all */
         if ((ledger->rows[i].doubtful_by >> machine->index & 1u) != 0) {
             ledger->rows[i].is_suppressed = true;
@@ -245,6 +255,8 @@ void sim_ledger_changed(struct sim_machine *machine, int row, const char *old_va
 {
     struct sim_pending *pending;
 
+    sim_trap_changed(machine, row);
+    heat(machine->world, row);
     if (machine->known[row] == 0 || is_fresh(machine, row)) {
         machine->world->ledger->rows[row].is_register_unsure = true;
         return;
@@ -280,7 +292,7 @@ void sim_ledger_forget(struct sim_machine *machine, enum sim_loss loss)
         }
     }
     memset(machine->known, 0, sizeof machine->known);
-    machine->is_holding = false;
+    machine->is_holding = machine->is_hold_captured = false;
 }
 
 static void raise_counts(sim_counts counts, const sim_counts by)
@@ -307,6 +319,7 @@ void sim_ledger_captured(struct sim_machine *machine)
     raise_counts(machine->seen, machine->known);
     machine->is_restored = false;
     machine->is_migrated = false;
+    machine->is_hold_captured = machine->is_holding;
 }
 
 void sim_ledger_sent(struct sim_machine *machine)

@@ -3,6 +3,8 @@
  * sim: runs seeds, says which fail and how to see each again.
  *
  *   sim --seeds 100 --start 0 [--kinds reg,del | all | none] [--jobs 2] [--failures 10] [--shrink]
+ *       [--coverage]    also how often each step was reached and killed at, and each fault met
+ *       [--whole]       fails if a trap, event, step or fault was never reached
  *   sim --seed 17 [--kinds ...] [--shrink] [--verbose] [--steps]
  *   sim --story "17/reg/newobs.0.5f sync.1.3" [--shrink] [--verbose] [--steps]
  *   sim --regressions
@@ -10,8 +12,10 @@
 #include "alloc.h"
 #include "sim_regressions.h"
 #include "sim_shrink.h"
+#include "sim_traps.h"
 
 #include <inttypes.h>
+#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -35,11 +39,13 @@ struct options {
     bool is_verbose;
     bool logs_steps;
     bool runs_regressions;
+    bool shows_coverage;
+    bool must_be_whole;
 };
 
 struct tally {
     uint64_t failed;
-    unsigned long reached[SIM_EVENT_WHATS];
+    struct sim_coverage coverage;
     unsigned signature_count;
     char signatures[SIGNATURES_MAX][SIM_ERROR_TEXT];
     unsigned counts[SIGNATURES_MAX];
@@ -70,6 +76,10 @@ static bool parse(int argc, char **argv, struct options *options)
             options->is_verbose = options->logs_steps = true;
         } else if (strcmp(name, "--regressions") == 0) {
             options->runs_regressions = true;
+        } else if (strcmp(name, "--coverage") == 0) {
+            options->shows_coverage = true;
+        } else if (strcmp(name, "--whole") == 0) {
+            options->must_be_whole = true;
         } else if (strcmp(name, "--kinds") == 0 && sim_script_parse_kinds(value, &options->kinds)) {
             options->kinds_text = value;
             i++;
@@ -142,9 +152,7 @@ static void note(struct tally *tally, const struct sim_script *script,
     char signature[SIM_ERROR_TEXT];
     unsigned at = 0;
 
-    for (int i = 0; i < SIM_EVENT_WHATS; i++) {
-        tally->reached[i] += verdict->reached[i];
-    }
+    sim_coverage_add(&tally->coverage, &verdict->facts);
     if (verdict->error_count == 0) {
         return;
     }
@@ -169,13 +177,10 @@ static void note(struct tally *tally, const struct sim_script *script,
     }
 }
 
-static void print_tally(const struct tally *tally, uint64_t seed_count)
+static void print_tally(const struct tally *tally, uint64_t seed_count, bool shows_coverage)
 {
-    printf("%" PRIu64 " seeds, %" PRIu64 " fail\nreached:", seed_count, tally->failed);
-    for (int i = 0; i < SIM_EVENT_WHATS; i++) {
-        printf(" %s %lu", sim_event_name((enum sim_event_what)i), tally->reached[i]);
-    }
-    printf("\n");
+    printf("%" PRIu64 " seeds, %" PRIu64 " fail\n", seed_count, tally->failed);
+    sim_coverage_print(&tally->coverage, stdout, shows_coverage);
     for (unsigned i = 0; i < tally->signature_count; i++) {
         printf("%5u  %s\n       e.g. seed %" PRIu64 " (%zu events)\n", tally->counts[i],
                tally->signatures[i], tally->shortest[i].seed, tally->shortest[i].event_count);
@@ -206,12 +211,15 @@ static bool run_many(const struct options *options)
         note(tally, &scripts[done % options->job_count], &verdict, options);
         done++;
     }
-    print_tally(tally, done);
+    print_tally(tally, done, options->shows_coverage);
     for (unsigned i = 0; options->shrinks && i < tally->signature_count; i++) {
         printf("\n==== %s\n", tally->signatures[i]);
         (void)run_one(&tally->shortest[i], options);
     }
     is_good = tally->failed == 0;
+    if (options->must_be_whole && is_good) {
+        is_good = sim_coverage_is_whole(&tally->coverage, stdout);
+    }
     free(tally);
     return is_good;
 }
@@ -239,6 +247,7 @@ int main(int argc, char **argv)
     bool is_good;
 
     (void)sim_script_parse_kinds("all", &options.kinds);
+    (void)signal(SIGXFSZ, SIG_IGN); /* a full disk is an error, not a death */
     if (!parse(argc, argv, &options) || !sim_db_prepare(SIM_FIXTURES)) {
         return 64;
     }

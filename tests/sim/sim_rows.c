@@ -1,10 +1,12 @@
 /* SPDX-License-Identifier: MIT */
 #include "sim_rows.h"
 
+#include "alloc.h"
 #include "digest.h"
 #include "text.h"
 
 #include <inttypes.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "banned.h"
@@ -58,10 +60,76 @@ bool sim_row_load_session(struct sim_machine *machine, int64_t id, struct sim_se
     return session->row >= 0;
 }
 
+int64_t sim_row_find(struct sim_machine *machine, const struct sim_row *row)
+{
+    return row->table == SIM_SESSION
+               ? sim_db_int64(machine,
+                              "SELECT coalesce(max(id),-1) FROM sdk_sessions WHERE"
+                              " content_session_id=%Q"
+                              " AND content_session_id IS NOT memory_session_id",
+                              row->content)
+               : sim_db_int64(machine,
+                              "SELECT coalesce(max(id),-1) FROM %s WHERE created_at_epoch=%lld",
+                              sim_tables[row->table].name, (long long)row->epoch);
+}
+
+int64_t sim_row_hot(struct sim_machine *machine, struct sim_random *random, enum sim_table table)
+{
+    const struct sim_world *world = machine->world;
+    unsigned kept = world->hot_count < SIM_HOT_MAX ? world->hot_count : SIM_HOT_MAX;
+
+    if (!SIM_HAS(world->kinds, HOT) || !sim_random_chance(random, 60)) {
+        return -1;
+    }
+    for (unsigned i = 0; i < kept; i++) { /* the newest first */
+        const struct sim_row *row =
+            &world->ledger->rows[world->hot[(world->hot_count - 1 - i) % SIM_HOT_MAX]];
+        int64_t id = row->table == table ? sim_row_find(machine, row) : -1;
+
+        if (id >= 0 && sim_random_chance(random, 70)) {
+            return id;
+        }
+    }
+    return -1;
+}
+
+int64_t sim_row_copied(struct sim_machine *machine, struct sim_random *random)
+{
+    const struct sim_ledger *ledger = machine->world->ledger;
+
+    if (!SIM_HAS(machine->world->kinds, HOT) || !SIM_HAS(machine->world->kinds, COPIES) ||
+        !sim_random_chance(random, 60)) {
+        return -1;
+    }
+    for (size_t i = 0; i < ledger->row_count; i++) {
+        if (ledger->rows[i].table == SIM_OBSERVATION && ledger->rows[i].made > 1) {
+            return sim_row_find(machine, &ledger->rows[i]);
+        }
+    }
+    return -1;
+}
+
 bool sim_row_pick_session(struct sim_machine *machine, struct sim_random *random,
                           struct sim_session *session)
 {
-    return sim_row_load_session(machine, sim_db_pick(machine, random, SIM_TRUE_SESSIONS), session);
+    int64_t id = sim_row_hot(machine, random, SIM_SESSION);
+
+    return sim_row_load_session(
+        machine, id >= 0 ? id : sim_db_pick(machine, random, SIM_TRUE_SESSIONS), session);
+}
+
+void sim_row_has_memory(struct sim_machine *machine, int index, const char *memory)
+{
+    struct sim_world *world = machine->world;
+    struct sim_row *row = &world->ledger->rows[index];
+
+    row->memory_by |= strncmp(memory, "manual-", 7) == 0 ? 0 : 1u << machine->index;
+    for (size_t i = 0; i < world->machine_count; i++) {
+        if (world->machines[i]->has_worker && (row->memory_by >> i & 1u) != 0 &&
+            (row->memory_by & (row->memory_by - 1)) != 0) {
+            sim_trap(world, SIM_TRAP_TWO_MEMORY_IDS);
+        }
+    }
 }
 
 bool sim_row_make_session(struct sim_machine *machine, const char *content, const char *memory,
@@ -69,6 +137,7 @@ bool sim_row_make_session(struct sim_machine *machine, const char *content, cons
 {
     int64_t epoch = sim_machine_now(machine);
     char utc[MB_TEXT_SHORT_MAX];
+    int row;
 
     return sim_db_exec(
                machine,
@@ -77,7 +146,8 @@ bool sim_row_make_session(struct sim_machine *machine, const char *content, cons
                " VALUES(%Q,%Q,%Q,'first prompt of %q',%Q,%lld,'active')",
                content, memory, project, content, mb_text_utc(utc, epoch), (long long)epoch) &&
            sqlite3_changes(machine->db) > 0 &&
-           sim_ledger_made(machine, SIM_SESSION, content, 0, -1) >= 0;
+           (row = sim_ledger_made(machine, SIM_SESSION, content, 0, -1)) >= 0 &&
+           (memory == NULL || (sim_row_has_memory(machine, row, memory), true));
 }
 
 bool sim_row_fill_memory(struct sim_machine *machine, struct sim_session *session)
@@ -87,6 +157,7 @@ bool sim_row_fill_memory(struct sim_machine *machine, struct sim_session *sessio
     }
     (void)snprintf(session->memory, sizeof session->memory, "mem-%s-%" PRId64, machine->name,
                    sim_row_tag(machine));
+    sim_row_has_memory(machine, session->row, session->memory);
     return sim_db_exec(machine, "UPDATE sdk_sessions SET memory_session_id=%Q WHERE id=%lld",
                        session->memory, (long long)session->id);
 }
@@ -155,6 +226,29 @@ bool sim_row_new_observation(struct sim_machine *machine, const struct sim_sessi
     return sim_row_insert_observation(
         machine, session,
         &(struct sim_observation){title, narrative, session->project, sim_row_epoch(machine)});
+}
+
+/* A long log, pasted. */
+bool sim_row_new_big(struct sim_machine *machine, struct sim_random *random)
+{
+    struct sim_session session;
+    size_t size = 100000 + sim_random_below(random, 400000);
+    char title[SIM_TEXT_MAX];
+    char *narrative = mb_alloc(size + 1);
+    bool is_made;
+
+    for (size_t i = 0; i < size; i++) {
+        narrative[i] = (char)('a' + (char)sim_random_below(random, 26));
+    }
+    narrative[size] = '\0';
+    (void)snprintf(title, sizeof title, "big%" PRId64, sim_row_tag(machine));
+    is_made =
+        sim_row_some_session(machine, random, &session) &&
+        sim_row_insert_observation(
+            machine, &session,
+            &(struct sim_observation){title, narrative, session.project, sim_row_epoch(machine)});
+    free(narrative);
+    return is_made;
 }
 
 bool sim_row_insert_prompt(struct sim_machine *machine, const struct sim_session *session,

@@ -8,7 +8,7 @@
  * unique ("v<tag>"), so that the judge can tell where it came from.
  */
 
-#include "sim.h"
+#include "sim_traps.h"
 
 /* A session of the machine that the ledger knows. */
 struct sim_session {
@@ -36,6 +36,8 @@ void sim_row_hash(const char *memory, const char *title, const char *narrative,
 bool sim_row_load_session(struct sim_machine *machine, int64_t id, struct sim_session *session);
 bool sim_row_pick_session(struct sim_machine *machine, struct sim_random *random,
                           struct sim_session *session);
+/* The session of the ledger's row got this memory id here. */
+void sim_row_has_memory(struct sim_machine *machine, int row, const char *memory);
 bool sim_row_make_session(struct sim_machine *machine, const char *content, const char *memory,
                           const char *project);
 bool sim_row_fill_memory(struct sim_machine *machine, struct sim_session *session);
@@ -46,6 +48,13 @@ bool sim_row_some_session(struct sim_machine *machine, struct sim_random *random
 bool sim_row_insert_observation(struct sim_machine *machine, const struct sim_session *session,
                                 const struct sim_observation *made);
 bool sim_row_new_observation(struct sim_machine *machine, const struct sim_session *session);
+int64_t sim_row_find(struct sim_machine *machine, const struct sim_row *row); /* -1: not here */
+/* The rowid of one that was touched lately on some machine, and stands here; -1: none, or not this
+ * time. */
+int64_t sim_row_hot(struct sim_machine *machine, struct sim_random *random, enum sim_table table);
+/* The same of an observation that has copies. */
+int64_t sim_row_copied(struct sim_machine *machine, struct sim_random *random);
+bool sim_row_new_big(struct sim_machine *machine, struct sim_random *random);
 bool sim_row_insert_prompt(struct sim_machine *machine, const struct sim_session *session,
                            bool is_null, bool is_long);
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* One seed: setup, its events, settling, verdict; then what waits for a person is decided, and
  * judged again. */
-#include "sim.h"
+#include "sim_traps.h"
 
 #include <string.h>
 
@@ -35,6 +35,10 @@ static void race(struct sim_machine *machine, struct sim_random *random)
         SIM_HAS(world->kinds, RESUME),
     };
 
+    if (SIM_HAS(world->kinds, TWOPROC) && sim_random_chance(random, 30)) {
+        sim_sync_second(machine);
+        return;
+    }
     if (sim_random_chance(random, 40)) {
         struct sim_machine *other = sim_world_living(world, sim_random_below(random, 100));
 
@@ -46,7 +50,26 @@ static void race(struct sim_machine *machine, struct sim_random *random)
     for (unsigned i = 1 + sim_random_below(random, 2); i > 0; i--) {
         unsigned pick = sim_random_below(random, sizeof uses / sizeof uses[0]);
 
-        (void)sim_edit(machine, is_allowed[pick] ? uses[pick] : SIM_EVENT_NEWOBS, random);
+        enum sim_event_what what = is_allowed[pick] ? uses[pick] : SIM_EVENT_NEWOBS;
+
+        if (sim_edit(machine, what, random)) {
+            sim_trap_edited_meanwhile(machine, what);
+        }
+    }
+}
+
+/* It dies at a step of this name, or not at all. */
+static void aim(struct sim_machine *machine, struct sim_random *random, bool is_full)
+{
+    machine->kill_at = 0;
+    machine->kill_step = sim_coverage_step_name(sim_random_below(random, SIM_STEPS_MAX));
+    machine->kill_left = 1 + sim_random_below(random, 3);
+    if (SIM_HAS(machine->world->kinds, BACKUP) && sim_random_chance(random, 40)) {
+        machine->kill_step = "backup-page";
+        machine->kill_left = 1;
+    } else if (is_full && sim_random_chance(random, 40)) {
+        machine->kill_step = "full-commit";
+        machine->kill_left = 1;
     }
 }
 
@@ -67,9 +90,51 @@ static void sync_event(struct sim_machine *machine, enum sim_event_what what,
     } else if (what == SIM_EVENT_RACE) {
         machine->race_at = 1 + sim_random_below(random, 4u << sim_random_below(random, 5));
         machine->race_seed = sim_random_next(random);
+    } else if (what == SIM_EVENT_DISKFULL) {
+        machine->full_at = 40000 + (int64_t)sim_random_below(random, 300000);
+    }
+    if (what == SIM_EVENT_KILL && SIM_HAS(machine->world->kinds, AIM) &&
+        sim_random_chance(random, 60)) {
+        request.is_full = sim_random_chance(random, 20);
+        aim(machine, random, request.is_full);
     }
     sim_sync(machine, &request);
+    if (what == SIM_EVENT_KILL && SIM_HAS(machine->world->kinds, TWOPROC)) {
+        sim_sync(machine, &whole_sync); /* the next process was waiting for it to die */
+    }
     machine->is_faulty = false;
+}
+
+/* So many pushes that the stream is folded. */
+static void push_often(struct sim_machine *machine, struct sim_random *random)
+{
+    static const struct sim_sync_request push = {.operations = SIM_OP_PUSH};
+
+    bool is_killed = SIM_HAS(machine->world->kinds, CRASH) && sim_random_chance(random, 60);
+    const char *step = sim_random_chance(random, 50) ? "fold-put" : "fold-commit";
+
+    for (unsigned i = 8 + sim_random_below(random, 7); i > 0; i--) {
+        machine->kill_step = is_killed ? step : NULL;
+        machine->kill_left = 1;
+        machine->world->clock_ms += 60000;
+        (void)sim_edit(machine, SIM_EVENT_NEWOBS, random);
+        sim_sync(machine, &push);
+    }
+}
+
+/* A store that does not show the heads of one machine. */
+static bool pull_blindly(struct sim_machine *machine, struct sim_random *random)
+{
+    static const struct sim_sync_request pull = {.operations = SIM_OP_PULL};
+    struct sim_machine *other = sim_world_living(machine->world, sim_random_below(random, 100));
+
+    if (other == machine) {
+        return false;
+    }
+    machine->blind_to = other;
+    sim_sync(machine, &pull);
+    machine->blind_to = NULL;
+    return true;
 }
 
 static void jump(struct sim_machine *machine, struct sim_random *random)
@@ -78,6 +143,7 @@ static void jump(struct sim_machine *machine, struct sim_random *random)
                                     -24 * HOUR_MS, -600000,  600000};
 
     machine->skew_ms += jumps[sim_random_below(random, 6)];
+    sim_trap(machine->world, SIM_TRAP_CLOCK_JUMP);
 }
 
 void sim_run_event(struct sim_world *world, const struct sim_event *event)
@@ -98,8 +164,16 @@ void sim_run_event(struct sim_world *world, const struct sim_event *event)
     case SIM_EVENT_SYNC:
     case SIM_EVENT_PUSH:
     case SIM_EVENT_PULL:
+    case SIM_EVENT_DISKFULL:
     case SIM_EVENT_FULLPUSH: sync_event(machine, event->what, &random); break;
+    case SIM_EVENT_BLIND: is_done = pull_blindly(machine, &random); break;
+    case SIM_EVENT_PUSHES: push_often(machine, &random); break;
+    case SIM_EVENT_AWAY:
+        world->clock_ms += (15 + sim_random_below(&random, 80)) * 24 * (int64_t)HOUR_MS;
+        break;
     case SIM_EVENT_JUMP: jump(machine, &random); break;
+    case SIM_EVENT_REINSTALL:
+    case SIM_EVENT_UPGRADE:
     case SIM_EVENT_DBRESTORE:
     case SIM_EVENT_STATELOSS:
     case SIM_EVENT_VM:
@@ -108,17 +182,44 @@ void sim_run_event(struct sim_world *world, const struct sim_event *event)
     case SIM_EVENT_GONE: is_done = sim_disaster(machine, event->what, &random); break;
     default: is_done = sim_edit(machine, event->what, &random); break;
     }
-    world->reached[event->what] += is_done ? 1 : 0;
+    world->facts.events[event->what] += is_done ? 1 : 0;
 }
 
+/* Everybody syncs once. Was there nothing to do? */
+static bool settle_round(struct sim_world *world)
+{
+    bool is_idle = true;
+
+    world->clock_ms += 26 * (int64_t)HOUR_MS; /* past every daily look */
+    for (size_t i = 0; i < world->machine_count; i++) {
+        sim_sync(world->machines[i], &whole_sync);
+        is_idle = is_idle && (world->machines[i]->is_gone || world->machines[i]->is_idle);
+    }
+    return is_idle;
+}
+
+/*
+ * At most round_count rounds, until nobody has anything to do; twice, where the store went back,
+ * which is believed at the second look. Of each sixteen seeds one goes on to the end, and what is
+ * settled must stay so.
+ */
 static void settle(struct sim_world *world, int round_count)
 {
+    bool goes_on = world->script->seed % 16 == 0;
+    int idle_count = 0;
+
     for (int round = 0; round < round_count; round++) {
-        world->clock_ms += 26 * (int64_t)HOUR_MS; /* past every daily look */
-        for (size_t i = 0; i < world->machine_count; i++) {
-            sim_sync(world->machines[i], &whole_sync);
-        }
+        bool is_idle = settle_round(world);
+        int idle_wanted = world->is_wiped ? 2 : 1;
+
         world->is_quiet = true;
+        if (!is_idle && idle_count >= idle_wanted) {
+            sim_bad(world, "what was settled moves again in round %d", round);
+        }
+        idle_count = is_idle ? idle_count + 1 : 0;
+        if (idle_count >= idle_wanted && !goes_on) {
+            break;
+        }
     }
     for (size_t i = 0; i < world->machine_count; i++) {
         if (!world->machines[i]->is_gone) {
@@ -242,6 +343,6 @@ void sim_run(const struct sim_script *script, FILE *log, bool logs_steps,
     memset(verdict, 0, sizeof *verdict);
     verdict->error_count = world->error_count;
     memcpy(verdict->errors, world->errors, sizeof verdict->errors);
-    memcpy(verdict->reached, world->reached, sizeof verdict->reached);
+    verdict->facts = world->facts;
     sim_world_free(world);
 }

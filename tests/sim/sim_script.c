@@ -59,7 +59,7 @@ void sim_script_make(struct sim_script *script, uint64_t seed, sim_kinds allowed
     for (int i = 0; i < SIM_EVENT_WHATS; i++) {
         total += is_possible(script->kinds, i) ? event_infos[i].weight : 0;
     }
-    script->event_count = 8 + sim_random_below(&random, 73);
+    script->event_count = 6 + sim_random_below(&random, 50);
     for (size_t i = 0; i < script->event_count; i++) {
         unsigned at = sim_random_below(&random, total);
         int what = 0;
@@ -74,6 +74,7 @@ void sim_script_make(struct sim_script *script, uint64_t seed, sim_kinds allowed
             .seed = sim_random_next(&random) >> 32,
         };
     }
+    sim_recipes_add(script, &random, allowed);
 }
 
 static int find_kind(const char *text, size_t size)
@@ -91,7 +92,7 @@ bool sim_script_parse_kinds(const char *text, sim_kinds *kinds_out)
     sim_kinds kinds = 0;
 
     if (strcmp(text, "all") == 0) {
-        *kinds_out = ((sim_kinds)1 << SIM_KINDS) - 1;
+        *kinds_out = SIM_ALL_KINDS;
         return true;
     }
     while (*text != '\0' && strcmp(text, "none") != 0) {
@@ -137,29 +138,33 @@ void sim_script_print(FILE *out, const struct sim_script *script)
     fprintf(out, "\n");
 }
 
+bool sim_script_find_event(const char *text, size_t size, enum sim_event_what *what_out)
+{
+    for (int i = 0; i < SIM_EVENT_WHATS; i++) {
+        if (strlen(event_infos[i].name) == size && memcmp(event_infos[i].name, text, size) == 0) {
+            *what_out = (enum sim_event_what)i;
+            return true;
+        }
+    }
+    return false;
+}
+
 /* "newobs.3.5f" at *text; moves on behind it. */
 static bool read_event(const char **text, struct sim_event *event)
 {
     size_t size = strcspn(*text, ".");
     char *end = NULL;
 
-    for (int i = 0; i < SIM_EVENT_WHATS; i++) {
-        if (strlen(event_infos[i].name) != size || memcmp(event_infos[i].name, *text, size) != 0) {
-            continue;
-        }
-        event->what = (enum sim_event_what)i;
-        if ((*text)[size] != '.') {
-            return false;
-        }
-        event->machine = (unsigned)strtoul(*text + size + 1, &end, 10);
-        if (*end != '.') {
-            return false;
-        }
-        event->seed = strtoull(end + 1, &end, 16);
-        *text = end;
-        return true;
+    if (!sim_script_find_event(*text, size, &event->what) || (*text)[size] != '.') {
+        return false;
     }
-    return false;
+    event->machine = (unsigned)strtoul(*text + size + 1, &end, 10);
+    if (*end != '.') {
+        return false;
+    }
+    event->seed = strtoull(end + 1, &end, 16);
+    *text = end;
+    return true;
 }
 
 bool sim_script_read(struct sim_script *script, const char *text)

@@ -4,10 +4,12 @@
  * simulation that calls it, and only through engine.h. An operation may only fail for a cause that
  * the simulation gave it.
  */
+#include "assert.h"
 #include "engine.h"
-#include "sim.h"
+#include "sim_traps.h"
 
 #include <string.h>
+#include <sys/resource.h>
 
 #include "banned.h"
 
@@ -21,9 +23,20 @@ static struct mb_engine_config make_config(struct sim_machine *machine, bool is_
         .env = &machine->env,
         .program = "membridge sim",
         .is_read_only = is_read_only,
+        .backup_dir = SIM_HAS(machine->world->kinds, BACKUP) ? machine->backup_dir : NULL,
         .backup_days_max = 14,
         .backup_count_max = 50,
     };
+}
+
+/* Files of this process may grow to `size_bytes` (0: to any size), as if the disk were full. */
+static void limit_files(int64_t size_bytes)
+{
+    struct rlimit limit;
+
+    MB_ASSERT(getrlimit(RLIMIT_FSIZE, &limit) == 0);
+    limit.rlim_cur = size_bytes == 0 ? limit.rlim_max : (rlim_t)size_bytes;
+    MB_ASSERT(setrlimit(RLIMIT_FSIZE, &limit) == 0);
 }
 
 static bool is_fault_code(enum mb_code code)
@@ -32,9 +45,19 @@ static bool is_fault_code(enum mb_code code)
            code == MB_ERR_CORRUPT;
 }
 
+/* The limit stands for a full disk. SQLite says FULL for that and no more than "disk I/O error" for
+ * the limit, of which the engine then asks the files the reason; a rollback journal is closed by
+ * then. */
+static bool is_full_code(const struct mb_error *err)
+{
+    return err->code == MB_ERR_NO_SPACE ||
+           (err->code == MB_ERR_FAILED && strstr(err->message, "disk I/O error") != NULL);
+}
+
 /* Was there a cause? */
 static void check_failure(struct sim_machine *machine, const char *what, const struct mb_error *err)
 {
+    machine->is_idle = false;
     sim_log(machine->world, "      %s %s fails: %s: %s", machine->name, what,
             mb_error_name(err->code), err->message);
     if (machine->is_dead) {
@@ -42,18 +65,22 @@ static void check_failure(struct sim_machine *machine, const char *what, const s
             sim_bad(machine->world, "%s says '%s' when it was stopped at %s: %s", what,
                     mb_error_name(err->code), machine->name, err->message);
         }
+    } else if (machine->full_at != 0 && is_full_code(err)) {
+        sim_trap(machine->world, SIM_TRAP_DISK_FULL);
     } else if (machine->fault_count == 0 || !is_fault_code(err->code)) {
         sim_bad(machine->world, "%s fails without a cause at %s: %s: %s", what, machine->name,
                 mb_error_name(err->code), err->message);
     }
 }
 
-static void begin_operation(struct sim_machine *machine)
+static void begin_operation(struct sim_machine *machine, bool is_pulling)
 {
     machine->operation_count++;
     machine->fresh_count = 0;
+    machine->is_pulling = is_pulling;
     if (!machine->world->is_quiet) {
         sim_db_count(machine, machine->before);
+        sim_trap_begins(machine);
     }
     if (!machine
              ->has_worker) { /* claude-mem is not running, until an edit in the middle starts it */
@@ -67,6 +94,7 @@ static void end_operation(struct sim_machine *machine, bool is_sent)
     if (is_sent) {
         sim_ledger_sent(machine);
     }
+    sim_trap_ended(machine, is_sent);
 }
 
 static bool may_have_damage(const struct sim_world *world)
@@ -110,12 +138,19 @@ static void pull(struct sim_machine *machine, struct mb_engine *engine,
     struct mb_pull_request wanted = {.accept_deletes = request->accept_in, .heal = request->heal};
     struct mb_pull_report report = {0};
     struct mb_error err;
+    int rc;
 
-    begin_operation(machine);
-    if (mb_engine_pull(engine, &wanted, &report, &err) != 0) {
+    begin_operation(machine, true);
+    limit_files(machine->full_at);
+    rc = mb_engine_pull(engine, &wanted, &report, &err);
+    limit_files(0);
+    if (rc != 0) {
         check_failure(machine, "pull", &err);
         return;
     }
+    machine->is_idle = machine->is_idle &&
+                       report.rows_inserted + report.rows_updated + report.rows_deleted == 0 &&
+                       report.conflicts == 0 && report.warning.code == MB_OK;
     log_pull(machine, &report);
     end_operation(machine, false);
 }
@@ -128,19 +163,26 @@ static void push(struct sim_machine *machine, struct mb_engine *engine,
     struct mb_push_report report = {0};
     struct mb_error err;
     bool is_sent;
+    int rc;
 
-    begin_operation(machine);
-    if (mb_engine_push(engine, &wanted, &report, &err) != 0) {
+    begin_operation(machine, false);
+    limit_files(machine->full_at);
+    rc = mb_engine_push(engine, &wanted, &report, &err);
+    limit_files(0);
+    if (rc != 0) {
         check_failure(machine, "push", &err);
         return;
     }
     is_sent = report.outcome == MB_OUTCOME_DONE || report.outcome == MB_OUTCOME_NOTHING;
+    machine->is_idle = machine->is_idle && report.outcome == MB_OUTCOME_NOTHING;
     if (!is_silent(machine, report.rows_sent, &report.reason)) {
         sim_log(machine->world, "      %s push: %s, sent %lld (%lld deletes), held %lld",
                 machine->name, mb_engine_outcome_name(report.outcome), (long long)report.rows_sent,
                 (long long)report.deletes_sent, (long long)report.deletes_held);
     }
-    if (!is_sent && machine->fault_count == 0) {
+    if (!is_sent && machine->full_at != 0 && report.reason.code == MB_ERR_NO_SPACE) {
+        sim_trap(machine->world, SIM_TRAP_DISK_FULL);
+    } else if (!is_sent && machine->fault_count == 0) {
         sim_bad(machine->world, "push is '%s' without a cause at %s: %s",
                 mb_engine_outcome_name(report.outcome), machine->name, report.reason.message);
     }
@@ -152,6 +194,7 @@ void sim_sync(struct sim_machine *machine, const struct sim_sync_request *reques
     struct mb_engine_config config = make_config(machine, false);
     struct mb_engine *engine = NULL;
     struct mb_error err;
+    int rc;
 
     if (machine->is_busy || machine->is_gone) {
         return;
@@ -160,7 +203,11 @@ void sim_sync(struct sim_machine *machine, const struct sim_sync_request *reques
     machine->is_dead = false;
     machine->step_count = 0;
     machine->fault_count = 0;
-    if (mb_engine_open(&config, &engine, &err) != 0) {
+    machine->is_idle = true;
+    limit_files(machine->full_at);
+    rc = mb_engine_open(&config, &engine, &err);
+    limit_files(0);
+    if (rc != 0) {
         check_failure(machine, "open", &err);
         goto out;
     }
@@ -172,10 +219,61 @@ void sim_sync(struct sim_machine *machine, const struct sim_sync_request *reques
     }
     mb_engine_close(engine);
 out:
+    machine->full_at = 0;
+    machine->kill_step = NULL;
     machine->is_busy = false;
     machine->is_dead = false;
     machine->kill_at = 0;
     machine->race_at = 0;
+}
+
+void sim_sync_second(struct sim_machine *machine)
+{
+    struct mb_engine_config config = make_config(machine, false);
+    struct mb_status_report report;
+    struct mb_engine *engine = NULL;
+    struct mb_error err;
+
+    if (mb_engine_open(&config, &engine, &err) == 0) {
+        sim_bad(machine->world, "two processes work at once at %s", machine->name);
+        mb_engine_close(engine);
+        return;
+    }
+    if (err.code != MB_ERR_LOCKED) {
+        sim_bad(machine->world, "the second process at %s hears '%s': %s", machine->name,
+                mb_error_name(err.code), err.message);
+    }
+    config = make_config(machine, true);
+    if (mb_engine_open(&config, &engine, &err) != 0) {
+        sim_bad(machine->world, "no status while another process works at %s: %s", machine->name,
+                err.message);
+        return;
+    }
+    if (mb_engine_status(engine, &report, &err) != 0) {
+        sim_bad(machine->world, "no status while another process works at %s: %s", machine->name,
+                err.message);
+    }
+    mb_engine_close(engine);
+    sim_trap(machine->world, SIM_TRAP_TWO_PROCESSES);
+}
+
+/* What status does not tell. */
+static void read_state(struct sim_machine *machine)
+{
+    static const char sql[] = "SELECT (SELECT count(*) FROM journal WHERE in_flight),"
+                              " (SELECT count(*) FROM tomb)";
+    char path[sizeof machine->state_dir + 16];
+    sqlite3 *db = NULL;
+    sqlite3_stmt *statement = NULL;
+
+    (void)snprintf(path, sizeof path, "%s/state.db", machine->state_dir);
+    MB_ASSERT(sqlite3_open_v2(path, &db, SQLITE_OPEN_READWRITE, NULL) == SQLITE_OK);
+    MB_ASSERT(sqlite3_prepare_v2(db, sql, -1, &statement, NULL) == SQLITE_OK);
+    MB_ASSERT(sqlite3_step(statement) == SQLITE_ROW);
+    machine->status.in_flight = sqlite3_column_int64(statement, 0);
+    machine->status.tombstones = sqlite3_column_int64(statement, 1);
+    (void)sqlite3_finalize(statement);
+    MB_ASSERT(sqlite3_close(db) == SQLITE_OK);
 }
 
 void sim_sync_status(struct sim_machine *machine)
@@ -204,6 +302,7 @@ void sim_sync_status(struct sim_machine *machine)
         machine->status.deletes_held_in = report.deletes_held_in;
         machine->status.rows_parked = report.rows_parked;
         machine->status.conflicts = report.conflicts;
+        read_state(machine);
     }
     mb_engine_close(engine);
 }

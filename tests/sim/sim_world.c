@@ -3,7 +3,7 @@
  * run. */
 #include "alloc.h"
 #include "assert.h"
-#include "sim.h"
+#include "sim_traps.h"
 
 #include <stdarg.h>
 #include <stdlib.h>
@@ -74,14 +74,45 @@ static void env_random(void *context, void *data, size_t size)
     }
 }
 
+static bool is_dying_here(struct sim_machine *machine, const char *name)
+{
+    if (machine->is_dead) {
+        return false;
+    }
+    if (machine->kill_step != NULL && strcmp(machine->kill_step, name) == 0 &&
+        machine->kill_left > 0) {
+        machine->kill_left--;
+        return machine->kill_left == 0;
+    }
+    return machine->step_count == machine->kill_at;
+}
+
+static void note_step(struct sim_machine *machine, const char *name, bool is_dying)
+{
+    struct sim_world *world = machine->world;
+    int step = sim_coverage_step(name);
+
+    machine->step_name = name;
+    if (step < 0) {
+        sim_bad(world, "docs/DESIGN.md does not name the step '%s'", name);
+        return;
+    }
+    world->facts.steps[step]++;
+    world->facts.kills[step] += is_dying ? 1 : 0;
+    sim_trap_stepped(machine, name, is_dying);
+}
+
 static int env_step(void *context, const char *name, struct mb_error *err)
 {
     struct sim_machine *machine = context;
     struct sim_world *world = machine->world;
     struct sim_random random;
+    bool is_here;
 
     machine->step_count++;
     world->clock_ms += machine->step_count % 4;
+    is_here = is_dying_here(machine, name);
+    note_step(machine, name, is_here);
     if (world->logs_steps) {
         sim_log(world, "        %s step %lld %s", machine->name, (long long)machine->step_count,
                 name);
@@ -90,15 +121,15 @@ static int env_step(void *context, const char *name, struct mb_error *err)
         sim_bad(world, "%s goes on after it was stopped: step '%s'", machine->name, name);
         return mb_error_set(err, MB_ERR_INTERRUPTED, "stopped");
     }
-    if (machine->step_count == machine->kill_at) {
+    if (is_here) {
         machine->is_dead = true;
-        world->reached[SIM_EVENT_KILL]++;
+        world->facts.events[SIM_EVENT_KILL]++;
         sim_log(world, "      %s dies at step %lld '%s'", machine->name,
                 (long long)machine->step_count, name);
         return mb_error_set(err, MB_ERR_INTERRUPTED, "stopped");
     }
     if (machine->step_count == machine->race_at && world->on_race != NULL) {
-        world->reached[SIM_EVENT_RACE]++;
+        world->facts.events[SIM_EVENT_RACE]++;
         sim_log(world, "      at %s's step %lld '%s':", machine->name,
                 (long long)machine->step_count, name);
         sim_random_init(&random, machine->race_seed);
@@ -109,8 +140,7 @@ static int env_step(void *context, const char *name, struct mb_error *err)
 
 /* ---- faults of the store ---- */
 
-static enum mb_store_fault_kind choose_fault(void *context, uint64_t request_index,
-                                             const char *slot, const char *key)
+static enum mb_store_fault_kind pick_fault(struct sim_machine *machine, const char *slot)
 {
     static const enum mb_store_fault_kind on_put[] = {MB_STORE_FAULT_BEFORE, MB_STORE_FAULT_AFTER,
                                                       MB_STORE_FAULT_LATE, MB_STORE_FAULT_FULL};
@@ -119,35 +149,71 @@ static enum mb_store_fault_kind choose_fault(void *context, uint64_t request_ind
                                                       MB_STORE_FAULT_STALE,  MB_STORE_FAULT_STALE};
     static const enum mb_store_fault_kind on_others[] = {
         MB_STORE_FAULT_BEFORE, MB_STORE_FAULT_AFTER, MB_STORE_FAULT_STALE};
-    struct sim_machine *machine = context;
-    enum mb_store_fault_kind kind;
+    struct sim_random *random = &machine->fault_random;
     bool is_put = strcmp(slot, "put") == 0;
+    bool is_delete = strcmp(slot, "delete") == 0;
 
-    (void)request_index;
-    if (machine->is_dead && (is_put || strcmp(slot, "delete") == 0)) {
-        sim_bad(machine->world, "%s goes on after it was stopped: %s %s", machine->name, slot, key);
-    }
-    if (!machine->is_faulty || !sim_random_chance(&machine->fault_random, 12)) {
-        return MB_STORE_FAULT_NONE;
+    /* Puts that come late after they were acknowledged: who reads them back finds out. */
+    if (SIM_HAS(machine->world->kinds, STRANGE) && sim_random_chance(random, 40)) {
+        if (strcmp(slot, "get") == 0) {
+            return MB_STORE_FAULT_SWAP;
+        }
+        if (is_delete || is_put) {
+            return is_delete || !machine->verifies || sim_random_chance(random, 50)
+                       ? (is_delete && sim_random_chance(random, 50) ? MB_STORE_FAULT_LAZY
+                                                                     : MB_STORE_FAULT_LATE)
+                       : MB_STORE_FAULT_LAZY;
+        }
     }
     if (is_put) {
-        kind = on_put[sim_random_below(&machine->fault_random, 4)];
-    } else if (strcmp(slot, "get") == 0) {
-        kind = on_get[sim_random_below(&machine->fault_random, 6)];
-    } else {
-        kind = on_others[sim_random_below(&machine->fault_random, 3)];
+        return on_put[sim_random_below(random, 4)];
     }
-    machine->fault_count++;
-    sim_log(machine->world, "        fault %d: %s %s", (int)kind, slot, key);
+    if (strcmp(slot, "get") == 0) {
+        return on_get[sim_random_below(random, 6)];
+    }
+    return on_others[sim_random_below(random, 3)];
+}
+
+static enum mb_store_fault_kind choose_fault(void *context, uint64_t request_index,
+                                             const char *slot, const char *key)
+{
+    struct sim_machine *machine = context;
+    enum mb_store_fault_kind kind = MB_STORE_FAULT_NONE;
+    bool is_list =
+        machine->is_faulty && SIM_HAS(machine->world->kinds, STRANGE) && strcmp(slot, "list") == 0;
+
+    (void)request_index;
+    if (machine->is_dead && (strcmp(slot, "put") == 0 || strcmp(slot, "delete") == 0)) {
+        sim_bad(machine->world, "%s goes on after it was stopped: %s %s", machine->name, slot, key);
+    }
+    if (machine->blind_to != NULL && strcmp(slot, "list") == 0) {
+        kind = MB_STORE_FAULT_STALE;
+        machine->fault_count++;
+    } else if (is_list && sim_random_chance(&machine->fault_random, 30)) {
+        kind = MB_STORE_FAULT_STALE;
+        machine->fault_count++;
+    } else if (machine->is_faulty && sim_random_chance(&machine->fault_random, 12)) {
+        kind = pick_fault(machine, slot);
+        machine->fault_count++;
+        sim_log(machine->world, "        fault %d: %s %s", (int)kind, slot, key);
+    }
+    sim_trap_requested(machine, slot, key, kind);
     return kind;
 }
 
 static bool hide_key(void *context, const char *key)
 {
     struct sim_machine *machine = context;
+    unsigned percent = SIM_HAS(machine->world->kinds, STRANGE) ? 50 : 30;
+    bool is_hidden = sim_random_chance(&machine->fault_random, percent);
 
-    (void)key;
-    return sim_random_chance(&machine->fault_random, 30);
+    if (machine->blind_to != NULL) {
+        is_hidden = sim_trap_owner(machine->world, key) == (int)machine->blind_to->index;
+    }
+    if (is_hidden) {
+        sim_trap_hidden(machine, key);
+    }
+    return is_hidden;
 }
 
 static void make_store(struct sim_machine *machine)
@@ -159,7 +225,8 @@ static void make_store(struct sim_machine *machine)
                     sim_random_mix(machine->world->script->seed, 1000 + machine->index));
     machine->fault = mb_store_fault_new(mb_store_share_new(machine->world->store), &fault);
     machine->store = mb_store_retry_new(machine->fault, &retry, &machine->env);
-    if (machine->world->script->seed % 2 == 0) {
+    machine->verifies = machine->world->script->seed % 2 == 0;
+    if (machine->verifies) {
         machine->store = mb_store_verify_new(machine->store);
     }
 }
@@ -181,6 +248,8 @@ struct sim_machine *sim_world_add(struct sim_world *world, enum sim_version vers
     (void)snprintf(machine->db_path, sizeof machine->db_path, "%s/%s/claude-mem.db", world->root,
                    machine->name);
     (void)snprintf(machine->state_dir, sizeof machine->state_dir, "%s/%s/state", world->root,
+                   machine->name);
+    (void)snprintf(machine->backup_dir, sizeof machine->backup_dir, "%s/%s/backups", world->root,
                    machine->name);
     MB_ASSERT(mkdir(machine->folder, 0700) == 0);
     MB_ASSERT(sim_disk_write(machine->db_path,
@@ -318,6 +387,30 @@ static void diverge(struct sim_world *world, struct sim_random *random)
     }
 }
 
+/* A session that one of the clones took from its children, and another kept. */
+static void note_orphaned_clones(struct sim_world *world)
+{
+    const struct sim_ledger *ledger = world->ledger;
+    static sim_counts counts[SIM_MACHINES_MAX];
+
+    for (size_t k = 0; k < world->machine_count; k++) {
+        sim_db_count(world->machines[k], counts[k]);
+    }
+    for (size_t i = 0; i < ledger->row_count; i++) {
+        int session = ledger->rows[i].session;
+        bool is_orphan = false;
+        bool is_whole = false;
+
+        for (size_t k = 0; k < world->machine_count && session >= 0; k++) {
+            is_orphan = is_orphan || (counts[k][i] > 0 && counts[k][session] == 0);
+            is_whole = is_whole || counts[k][session] > 0;
+        }
+        if (is_orphan && is_whole) {
+            sim_trap(world, SIM_TRAP_CLONED_ORPHANS);
+        }
+    }
+}
+
 void sim_world_setup(struct sim_world *world)
 {
     static const unsigned counts[] = {2, 2, 2, 2, 3, 3, 3, 4, 5, 8};
@@ -355,6 +448,7 @@ void sim_world_setup(struct sim_world *world)
     }
     if (is_cloned) {
         diverge(world, &random);
+        note_orphaned_clones(world);
     }
     free(first.data);
 }

@@ -224,6 +224,45 @@ TEST(records_that_never_went_out_are_noticed)
     sim_world_free(world);
 }
 
+TEST(a_journal_that_stays_in_flight_is_noticed)
+{
+    struct sim_world *world = make_world(SIM_13_25_3);
+
+    world->machines[1]->status.is_known = true;
+    world->machines[1]->status.in_flight = 2;
+    CHECK(accuses(world, "2 records of the journal are still in flight at B"));
+    sim_world_free(world);
+}
+
+TEST(a_delete_that_nobody_made_is_noticed)
+{
+    struct sim_world *world = make_world(SIM_13_25_3);
+
+    world->machines[1]->status.is_known = true;
+    world->machines[1]->status.tombstones = 1;
+    CHECK(accuses(world, "1 tombstones at B, of 0 rows that were deleted"));
+    sim_world_free(world);
+}
+
+TEST(duplicates_that_are_all_lost_are_noticed)
+{
+    struct sim_world *world = make_world(SIM_13_25_3);
+    struct sim_ledger *ledger = world->ledger;
+
+    for (size_t i = 0; i < ledger->row_count; i++) {
+        ledger->rows[i].twins = ledger->rows[i].table == SIM_SUMMARY ? 1 : 0;
+        ledger->rows[i].cleaned_by = ledger->rows[i].twins != 0 ? 2 : 0; /* may be gone at B */
+    }
+    sim_judge(world);
+    CHECK_INT(world->error_count, 0);
+    (void)sim_db_open(world->machines[1]);
+    CHECK_INT(
+        sqlite3_exec(world->machines[1]->db, "DELETE FROM session_summaries", NULL, NULL, NULL),
+        SQLITE_OK);
+    CHECK(accuses(world, "all duplicates in group 1 are lost at B"));
+    sim_world_free(world);
+}
+
 TEST(a_mass_delete_that_travelled_is_noticed)
 {
     struct sim_world *world = make_world(SIM_13_25_3);
@@ -255,7 +294,7 @@ TEST(a_story_is_read_as_it_was_printed)
     size_t size = 0;
     FILE *out = open_memstream(&text, &size);
 
-    sim_script_make(&made, 42, UINT32_MAX >> (32 - SIM_KINDS));
+    sim_script_make(&made, 42, SIM_ALL_KINDS);
     sim_script_print(out, &made);
     (void)fclose(out);
     CHECK(sim_script_read(&back, text));
@@ -290,6 +329,9 @@ int main(int argc, char **argv)
         TEST_ROW(a_value_that_was_replaced_and_stands_again_is_noticed),
         TEST_ROW(digests_that_differ_are_noticed),
         TEST_ROW(records_that_never_went_out_are_noticed),
+        TEST_ROW(a_journal_that_stays_in_flight_is_noticed),
+        TEST_ROW(a_delete_that_nobody_made_is_noticed),
+        TEST_ROW(duplicates_that_are_all_lost_are_noticed),
         TEST_ROW(a_mass_delete_that_travelled_is_noticed),
         TEST_ROW(a_story_is_read_as_it_was_printed),
     };
