@@ -132,6 +132,9 @@ bool sim_coverage_is_whole(const struct sim_coverage *coverage, FILE *out)
                    is_whole;
     }
     for (size_t i = 0; i < STEPS; i++) {
+        if (strcmp(steps[i], "capture-rows") == 0) {
+            continue; /* thousands of new rows at once: tests/engine/test_traps_under_way.c */
+        }
         is_whole =
             require(coverage->kills[i], "a death at the step", steps[i], "", out) && is_whole;
     }

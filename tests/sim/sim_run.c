@@ -64,7 +64,10 @@ static void aim(struct sim_machine *machine, struct sim_random *random, bool is_
     machine->kill_at = 0;
     machine->kill_step = sim_coverage_step_name(sim_random_below(random, SIM_STEPS_MAX));
     machine->kill_left = 1 + sim_random_below(random, 3);
-    if (SIM_HAS(machine->world->kinds, BACKUP) && sim_random_chance(random, 40)) {
+    if (sim_random_chance(random, 20)) { /* in those pulls only that leave something over */
+        machine->kill_step = "leftovers-begin";
+        machine->kill_left = 1;
+    } else if (SIM_HAS(machine->world->kinds, BACKUP) && sim_random_chance(random, 40)) {
         machine->kill_step = "backup-page";
         machine->kill_left = 1;
     } else if (is_full && sim_random_chance(random, 40)) {
@@ -122,19 +125,16 @@ static void push_often(struct sim_machine *machine, struct sim_random *random)
     }
 }
 
-/* A store that does not show the heads of one machine. */
-static bool pull_blindly(struct sim_machine *machine, struct sim_random *random)
+/* A store that does not show the heads of one machine: of another to a pull, its own to a push. */
+static void sync_blindly(struct sim_machine *machine, struct sim_random *random)
 {
     static const struct sim_sync_request pull = {.operations = SIM_OP_PULL};
+    static const struct sim_sync_request push = {.operations = SIM_OP_PUSH};
     struct sim_machine *other = sim_world_living(machine->world, sim_random_below(random, 100));
 
-    if (other == machine) {
-        return false;
-    }
     machine->blind_to = other;
-    sim_sync(machine, &pull);
+    sim_sync(machine, other == machine ? &push : &pull);
     machine->blind_to = NULL;
-    return true;
 }
 
 static void jump(struct sim_machine *machine, struct sim_random *random)
@@ -166,7 +166,7 @@ void sim_run_event(struct sim_world *world, const struct sim_event *event)
     case SIM_EVENT_PULL:
     case SIM_EVENT_DISKFULL:
     case SIM_EVENT_FULLPUSH: sync_event(machine, event->what, &random); break;
-    case SIM_EVENT_BLIND: is_done = pull_blindly(machine, &random); break;
+    case SIM_EVENT_BLIND: sync_blindly(machine, &random); break;
     case SIM_EVENT_PUSHES: push_often(machine, &random); break;
     case SIM_EVENT_AWAY:
         world->clock_ms += (15 + sim_random_below(&random, 80)) * 24 * (int64_t)HOUR_MS;
