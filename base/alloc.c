@@ -7,9 +7,14 @@
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
+#ifdef __GLIBC__
+#include <malloc.h>
+#endif
 #include <string.h>
 
 #include "banned.h"
+
+#define LARGE_BYTES (128 * 1024)
 
 static _Noreturn void out_of_memory(void)
 {
@@ -23,6 +28,13 @@ static size_t product(size_t count, size_t size)
         out_of_memory();
     }
     return count * size;
+}
+
+void mb_alloc_init(void)
+{
+#ifdef __GLIBC__
+    (void)mallopt(M_MMAP_THRESHOLD, LARGE_BYTES);
+#endif
 }
 
 void *mb_alloc(size_t size)

@@ -11,6 +11,9 @@
 
 #include <stddef.h>
 
+/* Once, at the program's start: large blocks go back to the system when they are freed, whatever
+ * was freed before them (glibc would learn to keep them). */
+void mb_alloc_init(void);
 void *mb_alloc(size_t size);                                  /* size 0 is served as 1 */
 void *mb_alloc_zeroed(size_t count, size_t size);             /* checks the product for overflow */
 void *mb_alloc_resize(void *data, size_t count, size_t size); /* likewise; data may be NULL */

@@ -4,79 +4,53 @@
 #include "alloc.h"
 #include "assert.h"
 
-#include <openssl/crypto.h>
-#include <openssl/evp.h>
+/*
+ * The low-level functions, which every OpenSSL, LibreSSL and BoringSSL has: deprecated since 3.0 in
+ * favour of EVP, whose first use loads the providers and costs each start of the program 1.1 ms
+ * (docs/PERFORMANCE.md). The code beneath is the same.
+ */
+#define OPENSSL_SUPPRESS_DEPRECATED
+#include <openssl/sha.h>
 
 #include <stdlib.h>
 
 #include "banned.h"
 
 struct mb_digest {
-    EVP_MD_CTX *context;
+    SHA256_CTX context;
 };
-
-/*
- * Fetched once: looking an algorithm up costs more than hashing a short text. The system's
- * openssl.cnf is not read, so that a provider named there can neither slow us down nor stop us.
- */
-static const EVP_MD *sha256(void)
-{
-    static const EVP_MD *algorithm;
-
-    if (algorithm == NULL) {
-        MB_ASSERT(OPENSSL_init_crypto(OPENSSL_INIT_NO_LOAD_CONFIG, NULL) == 1);
-#if OPENSSL_VERSION_NUMBER >= 0x30000000L
-        algorithm = EVP_MD_fetch(NULL, "SHA256", NULL);
-#else
-        algorithm = EVP_sha256();
-#endif
-        MB_ASSERT(algorithm != NULL);
-    }
-    return algorithm;
-}
 
 struct mb_digest *mb_digest_new(void)
 {
     struct mb_digest *digest = mb_alloc_zeroed(1, sizeof(*digest));
 
-    digest->context = EVP_MD_CTX_new();
-    MB_ASSERT(digest->context != NULL);
-    MB_ASSERT(EVP_DigestInit_ex(digest->context, sha256(), NULL) == 1);
+    MB_ASSERT(SHA256_Init(&digest->context) == 1);
     return digest;
 }
 
 void mb_digest_free(struct mb_digest *digest)
 {
-    if (digest == NULL) {
-        return;
-    }
-    EVP_MD_CTX_free(digest->context);
     free(digest);
 }
 
 void mb_digest_update(struct mb_digest *digest, const void *data, size_t size)
 {
-    MB_ASSERT(EVP_DigestUpdate(digest->context, data, size) == 1);
+    MB_ASSERT(SHA256_Update(&digest->context, data, size) == 1);
 }
 
 void mb_digest_final(struct mb_digest *digest, uint8_t out[static MB_DIGEST_SIZE])
 {
-    unsigned size = 0;
-
-    MB_ASSERT(EVP_DigestFinal_ex(digest->context, out, &size) == 1);
-    MB_ASSERT(size == MB_DIGEST_SIZE);
-    MB_ASSERT(EVP_DigestInit_ex(digest->context, sha256(), NULL) == 1);
+    MB_ASSERT(SHA256_Final(out, &digest->context) == 1);
+    MB_ASSERT(SHA256_Init(&digest->context) == 1);
 }
 
 void mb_digest_sha256(const void *data, size_t size, uint8_t out[static MB_DIGEST_SIZE])
 {
-    static struct mb_digest *digest; /* kept: one is made per process */
+    struct mb_digest digest;
 
-    if (digest == NULL) {
-        digest = mb_digest_new();
-    }
-    mb_digest_update(digest, data, size);
-    mb_digest_final(digest, out);
+    MB_ASSERT(SHA256_Init(&digest.context) == 1);
+    mb_digest_update(&digest, data, size);
+    mb_digest_final(&digest, out);
 }
 
 void mb_digest_hex(const uint8_t *data, size_t size, char *out)

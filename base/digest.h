@@ -2,7 +2,7 @@
 #ifndef MB_DIGEST_H
 #define MB_DIGEST_H
 
-/* SHA-256 by OpenSSL's EVP (FIPS 180-4), and hexadecimal text. */
+/* SHA-256 by OpenSSL (FIPS 180-4), and hexadecimal text. */
 
 #include <stdbool.h>
 #include <stddef.h>

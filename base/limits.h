@@ -28,9 +28,9 @@
 /* Records of one segment, so that a hostile one cannot make us loop for days. */
 #define MB_LIMIT_SEGMENT_RECORDS 4000000
 /* Where a segment is cut when much is sent at once. */
-#define MB_SEGMENT_RAW_TARGET (64 * MB_MIB)
+#define MB_SEGMENT_RAW_TARGET (8 * MB_MIB)
 /* One block of the outbox (one zstd frame). */
-#define MB_OUTBOX_RAW_TARGET (4 * MB_MIB)
+#define MB_OUTBOX_RAW_TARGET (512 * MB_KIB)
 /* JSON from the bucket: our records nest 3 deep and have under 100 values. */
 #define MB_LIMIT_JSON_DEPTH 16
 #define MB_LIMIT_JSON_VALUES 100000

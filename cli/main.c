@@ -169,6 +169,7 @@ int main(int argc, char **argv)
     bool is_answer = true;
     int status = 0;
 
+    mb_alloc_init();
     mb_terminal_prepare();
     mb_terminal_catch_signals();
     mb_env_init_system(&env);

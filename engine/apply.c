@@ -3,11 +3,13 @@
 #include "apply.h"
 
 #include "alloc.h"
+#include "apply_bulk.h"
 #include "assert.h"
 #include "capture.h"
 #include "conflict.h"
 #include "log.h"
 #include "write.h"
+#include "write_insert.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -205,33 +207,64 @@ static void await_texts(const struct mb_record *record, struct mb_state_row *kno
     }
 }
 
-static int insert_known(const struct mb_apply *apply, const struct mb_record *record,
-                        struct mb_state_row *known, struct mb_error *err)
+static int save_known(struct mb_state *state, const struct mb_state_row *known, bool is_new,
+                      struct mb_error *err)
+{
+    return is_new ? mb_state_row_add(state, known, err) : mb_state_row_put(state, known, err);
+}
+
+int mb_apply_note_inserted(const struct mb_apply *apply, const struct mb_record *record,
+                           struct mb_state_row *known, bool is_new, struct mb_error *err)
+{
+    struct mb_engine *engine = apply->engine;
+    char why[128];
+
+    if (unshelve(engine, known->id, err) != 0) {
+        return -1;
+    }
+    await_texts(record, known);
+    engine->counts.inserted++;
+    (void)snprintf(why, sizeof(why), "new from %s", apply->source);
+    mb_core_change(engine, MB_CHANGE_INSERT, known->table, known->id,
+                   record_title(known->table, record), why);
+    return save_known(engine->state, known, is_new, err);
+}
+
+int mb_apply_insert(const struct mb_apply *apply, const struct mb_record *record,
+                    struct mb_state_row *known, bool is_new, struct mb_error *err)
 {
     struct mb_engine *engine = apply->engine;
     enum mb_write_result result;
-    char why[128];
 
     if (mb_write_insert(engine, record, known, &result, err) != 0) {
         return -1;
     }
-    if (result == MB_WRITE_REFUSED) {
-        mb_core_change(engine, MB_CHANGE_PARK, known->table, known->id,
-                       record_title(known->table, record), err->message);
-        if (mb_apply_shelve(engine, record, err->message, err) != 0) {
-            return -1;
-        }
-    } else {
-        if (unshelve(engine, known->id, err) != 0) {
-            return -1;
-        }
-        await_texts(record, known);
-        engine->counts.inserted++;
-        (void)snprintf(why, sizeof(why), "new from %s", apply->source);
-        mb_core_change(engine, MB_CHANGE_INSERT, known->table, known->id,
-                       record_title(known->table, record), why);
+    if (result != MB_WRITE_REFUSED) {
+        return mb_apply_note_inserted(apply, record, known, is_new, err);
     }
-    return mb_state_row_put(engine->state, known, err);
+    mb_core_change(engine, MB_CHANGE_PARK, known->table, known->id,
+                   record_title(known->table, record), err->message);
+    if (mb_apply_shelve(engine, record, err->message, err) != 0) {
+        return -1;
+    }
+    return save_known(engine->state, known, is_new, err);
+}
+
+/* What else is to be written meets the rows that were collected. */
+static int settle(const struct mb_apply *apply, struct mb_error *err)
+{
+    return apply->bulk == NULL ? 0 : mb_apply_bulk_settle(apply->bulk, err);
+}
+
+/* With others, or at once. What *known and *loose own may be taken. */
+static int insert_known(const struct mb_apply *apply, const struct mb_record *record,
+                        struct mb_state_row *known, struct mb_regs *loose, bool is_new,
+                        struct mb_error *err)
+{
+    if (apply->bulk != NULL && mb_write_insert_is_simple(apply->engine, record, known)) {
+        return mb_apply_bulk_add(apply->bulk, record, known, loose, is_new, err);
+    }
+    return settle(apply, err) != 0 ? -1 : mb_apply_insert(apply, record, known, is_new, err);
 }
 
 static int write_known(const struct mb_apply *apply, struct mb_state_row *known,
@@ -298,7 +331,7 @@ static int apply_unknown(const struct mb_apply *apply, int table, const struct m
                         : record->version.hlc;
     if (mb_state_loose_take(state, record->row_id, &loose, err) >= 0) {
         (void)mb_state_regs_raise(table, &known.regs, &loose);
-        rc = insert_known(apply, record, &known, err);
+        rc = insert_known(apply, record, &known, &loose, true, err);
     }
     mb_regs_release(&loose);
     return rc;
@@ -346,7 +379,7 @@ static int insert_back(const struct mb_apply *apply, const struct mb_record *rec
         return -1;
     }
     (void)mb_state_regs_raise(known->table, &known->regs, &loose);
-    rc = insert_known(apply, record, known, err);
+    rc = insert_known(apply, record, known, &loose, false, err);
     mb_regs_release(&loose);
     return rc;
 }
@@ -358,7 +391,7 @@ static int fill_known(struct mb_engine *engine, const struct mb_record *record,
 
     /* What this database lacks may come with an upgrade; the state may have been lost since. */
     if (mb_write_fill(engine, known, record, &result, err) != 0 ||
-        mb_write_insert_extra(engine, record, &engine->schema->tables[known->table], err) != 0) {
+        mb_write_insert_keep_extra(engine, record, err) != 0) {
         return -1;
     }
     engine->counts.updated += result == MB_WRITE_DONE ? 1 : 0;
@@ -382,6 +415,9 @@ static int apply_known(const struct mb_apply *apply, const struct mb_record *rec
         is_changed = true;
     }
     if (known->has_local) {
+        if (settle(apply, err) != 0) {
+            return -1;
+        }
         if (record->kind == MB_RECORD_ROW && fill_known(engine, record, known, err) != 0) {
             return -1;
         }
@@ -434,6 +470,11 @@ int mb_apply_record(const struct mb_apply *apply, const struct mb_record *record
 {
     int table = mb_profile_find(record->table);
 
+    if (apply->bulk != NULL &&
+        (record->kind != MB_RECORD_ROW || mb_apply_bulk_has(apply->bulk, record->row_id)) &&
+        mb_apply_bulk_settle(apply->bulk, err) != 0) {
+        return -1;
+    }
     if (table < 0) { /* of a newer membridge */
         return mb_apply_shelve(apply->engine, record, "this membridge does not know the table",
                                err);

@@ -13,9 +13,12 @@
 
 #include "live.h"
 
+struct mb_apply_bulk;
+
 struct mb_apply {
     struct mb_engine *engine;
     const char *source; /* name of the machine that the records come from, for explanations */
+    struct mb_apply_bulk *bulk; /* collects new rows; NULL: each is inserted at once */
 };
 
 /* Captures the local row that the record speaks of, whatever the marks said, so that a value
@@ -27,6 +30,15 @@ MB_MUST_USE int mb_apply_plan(const struct mb_apply *apply, const struct mb_reco
 
 MB_MUST_USE int mb_apply_record(const struct mb_apply *apply, const struct mb_record *record,
                                 struct mb_error *err);
+
+/* The row of a record, now: into the live database, or onto the shelf where that refuses it; then
+ * noted in the state. is_new: the state does not have it yet. */
+MB_MUST_USE int mb_apply_insert(const struct mb_apply *apply, const struct mb_record *record,
+                                struct mb_state_row *known, bool is_new, struct mb_error *err);
+/* Notes in the state that it was inserted (known->local). */
+MB_MUST_USE int mb_apply_note_inserted(const struct mb_apply *apply, const struct mb_record *record,
+                                       struct mb_state_row *known, bool is_new,
+                                       struct mb_error *err);
 
 /* Writes back what is dirty, removes dead rows that came back, moves children from stubs to true
  * sessions, and tries again what was set aside. */

@@ -105,7 +105,7 @@ static int remove_undead(struct mb_engine *engine, struct id_list *list, struct 
 
 static int apply_line(struct mb_engine *engine, const char *line, size_t size, struct mb_error *err)
 {
-    struct mb_apply apply = {engine, "another machine"};
+    struct mb_apply apply = {engine, "another machine", NULL};
     struct mb_record record;
     struct mb_buf before;
     bool has_effect;

@@ -78,7 +78,8 @@ static int check_file(const char *path, const char *name, bool may_be_made, stru
 static int configure(struct mb_db *db, enum mb_db_mode mode, struct mb_error *err)
 {
     static const char state[] = "PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL;"
-                                "PRAGMA foreign_keys=ON; PRAGMA temp_store=MEMORY";
+                                "PRAGMA foreign_keys=ON; PRAGMA temp_store=MEMORY;"
+                                "PRAGMA cache_size=-1000"; /* KiB */
     /* FTS5 of SQLite 3.40 writes much at each statement end: its journal belongs in memory. */
     static const char live[] = "PRAGMA foreign_keys=ON; PRAGMA temp_store=MEMORY;"
                                "PRAGMA wal_autocheckpoint=0; PRAGMA recursive_triggers=OFF;"
@@ -307,6 +308,11 @@ void mb_db_bind_text(struct mb_stmt *stmt, int index, const char *text)
 void mb_db_bind_blob(struct mb_stmt *stmt, int index, const void *data, size_t size)
 {
     (void)sqlite3_bind_blob64(stmt->handle, index, size == 0 ? "" : data, size, SQLITE_TRANSIENT);
+}
+
+void mb_db_bind_blob_borrowed(struct mb_stmt *stmt, int index, const void *data, size_t size)
+{
+    (void)sqlite3_bind_blob64(stmt->handle, index, size == 0 ? "" : data, size, SQLITE_STATIC);
 }
 
 void mb_db_bind_value(struct mb_stmt *stmt, int index, const struct mb_value *value)

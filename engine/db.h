@@ -57,6 +57,8 @@ void mb_db_finalize(struct mb_stmt *stmt); /* NULL is fine */
 void mb_db_bind_null(struct mb_stmt *stmt, int index);
 void mb_db_bind_int(struct mb_stmt *stmt, int index, int64_t value);
 void mb_db_bind_text(struct mb_stmt *stmt, int index, const char *text); /* NULL binds NULL */
+/* Not copied: must stay until the statement has run or was reset. */
+void mb_db_bind_blob_borrowed(struct mb_stmt *stmt, int index, const void *data, size_t size);
 void mb_db_bind_blob(struct mb_stmt *stmt, int index, const void *data, size_t size);
 void mb_db_bind_value(struct mb_stmt *stmt, int index, const struct mb_value *value);
 

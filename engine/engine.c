@@ -115,9 +115,12 @@ void mb_engine_close(struct mb_engine *engine)
 static int save_result(struct mb_engine *engine, const char *what, const char *outcome,
                        const char *message, struct mb_error *err)
 {
+    struct mb_error ignored;
     char key[64];
 
-    if (mb_state_begin(engine->state, err) != 0) {
+    /* The last step of all, and only for people to read: it need not survive a power cut. */
+    if (mb_db_exec(engine->state->db, "PRAGMA synchronous=NORMAL", err) != 0 ||
+        mb_state_begin(engine->state, err) != 0) {
         return -1;
     }
     (void)snprintf(key, sizeof(key), "last_%s_time", what);
@@ -131,10 +134,11 @@ static int save_result(struct mb_engine *engine, const char *what, const char *o
     (void)snprintf(key, sizeof(key), "last_%s_message", what);
     if (mb_state_set_text(engine->state, key, message, err) == 0 &&
         mb_state_commit(engine->state, err) == 0) {
-        return 0;
+        return mb_db_exec(engine->state->db, "PRAGMA synchronous=FULL", err);
     }
 failed:
     mb_state_rollback(engine->state);
+    MB_IGNORE(mb_db_exec(engine->state->db, "PRAGMA synchronous=FULL", &ignored));
     return -1;
 }
 

@@ -58,7 +58,7 @@ static void slim(const struct mb_record *record, struct mb_record *slim_out,
 int mb_journal_add(struct mb_engine *engine, const struct mb_record *record,
                    const struct mb_buf *before, struct mb_error *err)
 {
-    struct mb_register *registers = mb_alloc_zeroed(MB_LIMIT_COLUMNS + 1, sizeof(*registers));
+    struct mb_register *registers = mb_alloc((record->register_count + 1) * sizeof(*registers));
     struct mb_column column;
     struct mb_record short_record;
     struct mb_stmt *stmt;
@@ -81,6 +81,11 @@ out:
     free(registers);
     mb_buf_release(&line);
     return rc;
+}
+
+int mb_journal_forget(struct mb_engine *engine, struct mb_error *err)
+{
+    return mb_db_exec(engine->state->db, "DELETE FROM journal WHERE in_flight", err);
 }
 
 int mb_journal_done(struct mb_engine *engine, struct mb_error *err)

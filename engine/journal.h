@@ -22,6 +22,9 @@ MB_MUST_USE int mb_journal_begin(struct mb_engine *engine, const char *what, str
 MB_MUST_USE int mb_journal_add(struct mb_engine *engine, const struct mb_record *record,
                                const struct mb_buf *before, struct mb_error *err);
 
+/* Nothing of it was written: the merge is planned anew. In the state's transaction. */
+MB_MUST_USE int mb_journal_forget(struct mb_engine *engine, struct mb_error *err);
+
 /* The live database has it. In the state's transaction, with what the merge changed. */
 MB_MUST_USE int mb_journal_done(struct mb_engine *engine, struct mb_error *err);
 

@@ -184,30 +184,36 @@ int mb_live_regs(struct mb_engine *engine, const struct mb_live_row *row, struct
     return 0;
 }
 
-int64_t mb_live_twin(const struct mb_live_row *row)
+int64_t mb_live_twin_of(const struct mb_value *memory, const struct mb_value *hash)
 {
-    const struct mb_value *parts[2];
     uint64_t twin = MB_FINGERPRINT_START;
 
-    if (row->table == MB_TABLE_SESSIONS) {
-        const struct mb_value *memory = &row->values[row->schema->memory_column];
-        return memory->type != MB_VALUE_TEXT
-                   ? 0
-                   : mb_fingerprint_int64(mb_fingerprint_add(twin, memory->data, memory->size));
-    }
-    if (row->schema->hash_column < 0 || row->schema->memory_column < 0) {
+    if (memory->type != MB_VALUE_TEXT || hash->type != MB_VALUE_TEXT) {
         return 0;
     }
-    parts[0] = &row->values[row->schema->memory_column];
-    parts[1] = &row->values[row->schema->hash_column];
-    for (int i = 0; i < 2; i++) {
-        if (parts[i]->type != MB_VALUE_TEXT) {
-            return 0;
-        }
-        twin = mb_fingerprint_add(twin, parts[i]->data, parts[i]->size);
-        twin = mb_fingerprint_add(twin, "", 1); /* a NUL between */
+    twin = mb_fingerprint_add(twin, memory->data, memory->size);
+    twin = mb_fingerprint_add(twin, "", 1); /* a NUL between */
+    twin = mb_fingerprint_add(twin, hash->data, hash->size);
+    return mb_fingerprint_int64(mb_fingerprint_add(twin, "", 1));
+}
+
+int64_t mb_live_twin(const struct mb_live_row *row)
+{
+    const struct mb_value *memory;
+
+    if (row->schema->memory_column < 0) {
+        return 0;
     }
-    return mb_fingerprint_int64(twin);
+    memory = &row->values[row->schema->memory_column];
+    if (row->table == MB_TABLE_SESSIONS) {
+        return memory->type != MB_VALUE_TEXT
+                   ? 0
+                   : mb_fingerprint_int64(
+                         mb_fingerprint_add(MB_FINGERPRINT_START, memory->data, memory->size));
+    }
+    return row->schema->hash_column < 0
+               ? 0
+               : mb_live_twin_of(memory, &row->values[row->schema->hash_column]);
 }
 
 const struct mb_value *mb_live_title(const struct mb_live_row *row)

@@ -48,6 +48,7 @@ MB_MUST_USE int mb_live_regs(struct mb_engine *engine, const struct mb_live_row 
 /* Fingerprint of (memory_session_id, content_hash), by which claude-mem knows duplicates; of a
  * session, of its memory_session_id, by which its children know it; 0: has none. */
 int64_t mb_live_twin(const struct mb_live_row *row);
+int64_t mb_live_twin_of(const struct mb_value *memory, const struct mb_value *hash);
 
 /* The column to show it by; NULL if all are empty. */
 const struct mb_value *mb_live_title(const struct mb_live_row *row);

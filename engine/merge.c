@@ -3,7 +3,7 @@
 #include "merge.h"
 
 #include "alloc.h"
-#include "apply.h"
+#include "apply_bulk.h"
 #include "assert.h"
 #include "capture.h"
 #include "journal.h"
@@ -16,7 +16,7 @@
 #define BATCH_ROWS_MAX 200
 #define BATCH_ROWS_MIN 10
 #define BATCH_BYTES_MAX (8 * MB_MIB)
-#define LOCK_TARGET_MS 100
+#define LOCK_TARGET_MS 60
 #define PAUSE_PERCENT                                                                              \
     30 /* of the time the lock was held: with less the worker starves (measured) */
 #define LEFTOVER_ROUNDS_MAX 100000
@@ -43,6 +43,7 @@ struct mb_merge *mb_merge_new(struct mb_engine *engine, const struct mb_merge_co
     merge->total = config->total;
     merge->apply.engine = engine;
     merge->apply.source = merge->source;
+    merge->apply.bulk = mb_apply_bulk_new(&merge->apply);
     merge->batch_rows = BATCH_ROWS_MAX / 4;
     return merge;
 }
@@ -59,6 +60,7 @@ static void drop_records(struct mb_merge *merge)
 void mb_merge_free(struct mb_merge *merge)
 {
     if (merge != NULL) {
+        mb_apply_bulk_free(merge->apply.bulk);
         drop_records(merge);
         free(merge->source);
         free(merge);
@@ -74,18 +76,19 @@ static void roll_back(struct mb_engine *engine)
     mb_core_close_live(engine);
 }
 
-/* Opens both transactions and captures. */
-static int begin(struct mb_engine *engine, struct mb_error *err)
+/* In transactions on both databases. */
+static int capture(struct mb_engine *engine, struct mb_error *err)
 {
     const struct mb_capture_options options = {.is_in_merge = true};
     bool breathed;
 
-    if (mb_core_open_live(engine, err) != 0 || mb_schema_check_writable(engine->schema, err) != 0 ||
-        mb_db_begin_write(engine->live, err) != 0 || mb_state_begin(engine->state, err) != 0 ||
-        mb_journal_recover(engine, err) != 0) {
-        return -1;
-    }
-    return mb_capture_run(engine, &options, &breathed, err);
+    return mb_journal_recover(engine, err) != 0 ? -1
+                                                : mb_capture_run(engine, &options, &breathed, err);
+}
+
+static int open_live(struct mb_engine *engine, struct mb_error *err)
+{
+    return mb_core_open_live(engine, err) != 0 ? -1 : mb_schema_check_writable(engine->schema, err);
 }
 
 static int plan(struct mb_merge *merge, struct mb_error *err)
@@ -129,14 +132,20 @@ static int apply_all(struct mb_merge *merge, struct mb_error *err)
     return 0;
 }
 
-/* Commits both, the live database first. */
-static int commit(struct mb_engine *engine, mb_merge_finish_fn finish, void *context,
-                  struct mb_error *err)
+/* The live database is committed first: the journal tells what a death between the two has left. */
+static int commit_live(struct mb_engine *engine, struct mb_error *err)
 {
     if (mb_sessions_check(engine->sessions, err) != 0 || mb_capture_note_marks(engine, err) != 0 ||
-        mb_core_step(engine, "live-commit", err) != 0 || mb_db_commit(engine->live, err) != 0 ||
-        mb_core_step(engine, "live-committed", err) != 0 || mb_journal_done(engine, err) != 0 ||
-        (finish != NULL && finish(context, err) != 0)) {
+        mb_core_step(engine, "live-commit", err) != 0 || mb_db_commit(engine->live, err) != 0) {
+        return -1;
+    }
+    return mb_core_step(engine, "live-committed", err);
+}
+
+static int commit_state(struct mb_engine *engine, mb_merge_finish_fn finish, void *context,
+                        struct mb_error *err)
+{
+    if (mb_journal_done(engine, err) != 0 || (finish != NULL && finish(context, err) != 0)) {
         return -1;
     }
     return mb_state_commit(engine->state, err);
@@ -161,18 +170,72 @@ static void adapt(struct mb_merge *merge, int64_t lock_ms)
     }
 }
 
+/* All that needs no write lock: what was written here is captured, and what the batch will do is
+ * durable in the journal. */
+static int prepare(struct mb_merge *merge, struct mb_error *err)
+{
+    struct mb_engine *engine = merge->engine;
+
+    if (mb_core_step(engine, "merge-begin", err) != 0 || open_live(engine, err) != 0 ||
+        mb_db_begin(engine->live, err) != 0 || mb_state_begin(engine->state, err) != 0 ||
+        capture(engine, err) != 0 || plan(merge, err) != 0 ||
+        mb_sessions_check(engine->sessions, err) != 0 || mb_state_commit(engine->state, err) != 0) {
+        return -1;
+    }
+    mb_db_rollback(engine->live); /* it was only read */
+    return mb_core_step(engine, "journal-written", err);
+}
+
+/* Under the write lock the database must be the one that was planned for: what somebody has written
+ * since is captured now, and the plan made anew. */
+static int plan_again(struct mb_merge *merge, struct mb_error *err)
+{
+    struct mb_engine *engine = merge->engine;
+    int64_t version;
+
+    if (mb_db_data_version(engine->live, &version, err) != 0) {
+        return -1;
+    }
+    if (version == engine->live_version) {
+        return 0;
+    }
+    if (mb_state_begin(engine->state, err) != 0 || mb_journal_forget(engine, err) != 0 ||
+        capture(engine, err) != 0 || plan(merge, err) != 0 ||
+        mb_state_commit(engine->state, err) != 0) {
+        return -1;
+    }
+    return 0;
+}
+
+static int write_batch(struct mb_merge *merge, mb_merge_finish_fn finish, void *context,
+                       int64_t *lock_ms_out, struct mb_error *err)
+{
+    struct mb_engine *engine = merge->engine;
+    int64_t started;
+
+    if (mb_db_begin_write(engine->live, err) != 0) {
+        return -1;
+    }
+    started = mb_core_now(engine);
+    if (plan_again(merge, err) != 0 || mb_state_begin(engine->state, err) != 0 ||
+        apply_all(merge, err) != 0 || mb_apply_bulk_insert(merge->apply.bulk, err) != 0 ||
+        commit_live(engine, err) != 0) {
+        return -1;
+    }
+    *lock_ms_out = mb_core_now(engine) - started;
+    return mb_apply_bulk_note(merge->apply.bulk, err) != 0
+               ? -1
+               : commit_state(engine, finish, context, err);
+}
+
 static int run_batch(struct mb_merge *merge, mb_merge_finish_fn finish, void *context,
                      struct mb_error *err)
 {
     struct mb_engine *engine = merge->engine;
-    int64_t started = mb_core_now(engine);
-    int64_t lock_ms;
+    int64_t lock_ms = 0;
 
-    if (mb_core_step(engine, "merge-begin", err) != 0 || begin(engine, err) != 0 ||
-        plan(merge, err) != 0 || mb_state_commit(engine->state, err) != 0 ||
-        mb_core_step(engine, "journal-written", err) != 0 ||
-        mb_state_begin(engine->state, err) != 0 || apply_all(merge, err) != 0 ||
-        commit(engine, finish, context, err) != 0) {
+    if (prepare(merge, err) != 0 || write_batch(merge, finish, context, &lock_ms, err) != 0) {
+        mb_apply_bulk_clear(merge->apply.bulk);
         roll_back(engine);
         return -1;
     }
@@ -182,7 +245,6 @@ static int run_batch(struct mb_merge *merge, mb_merge_finish_fn finish, void *co
     if (mb_core_step(engine, "merge-done", err) != 0) {
         return -1;
     }
-    lock_ms = mb_core_now(engine) - started;
     adapt(merge, lock_ms);
     give_way(engine, lock_ms);
     return 0;
@@ -284,8 +346,10 @@ int mb_merge_leftovers(struct mb_engine *engine, struct mb_error *err)
             return 0;
         }
         before = now;
-        if (mb_core_step(engine, "leftovers-begin", err) != 0 || begin(engine, err) != 0 ||
-            mb_apply_leftovers(engine, err) != 0 || commit(engine, NULL, NULL, err) != 0) {
+        if (mb_core_step(engine, "leftovers-begin", err) != 0 || open_live(engine, err) != 0 ||
+            mb_db_begin_write(engine->live, err) != 0 || mb_state_begin(engine->state, err) != 0 ||
+            capture(engine, err) != 0 || mb_apply_leftovers(engine, err) != 0 ||
+            commit_live(engine, err) != 0 || commit_state(engine, NULL, NULL, err) != 0) {
             roll_back(engine);
             return -1;
         }

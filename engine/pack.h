@@ -31,7 +31,7 @@ MB_MUST_USE int mb_pack_append_header(struct mb_buf *buf, enum mb_pack_kind kind
                                       struct mb_error *err);
 
 /*
- * Appends data as one zstd frame (level 3, with its content size and checksum). The same data gives
+ * Appends data as one zstd frame (with its content size and checksum). The same data gives
  * the same bytes as long as libzstd is the same. MB_ERR_LIMIT (buf's maximum).
  */
 MB_MUST_USE int mb_pack_append_frame(struct mb_buf *buf, const void *data, size_t size,

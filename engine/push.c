@@ -216,7 +216,7 @@ static int insert_sending(struct mb_engine *engine, const struct mb_buf *segment
     mb_db_bind_text(stmt, 2, name);
     mb_db_bind_blob(stmt, 3, chain, MB_CHAIN_SIZE);
     mb_db_bind_int(stmt, 4, content->records);
-    mb_db_bind_blob(stmt, 5, segment->data, segment->size);
+    mb_db_bind_blob_borrowed(stmt, 5, segment->data, segment->size);
     mb_db_bind_int(stmt, 6, content->deletes);
     mb_db_bind_int(stmt, 7, content->raw);
     return mb_db_run(stmt, err);
@@ -325,35 +325,30 @@ static int put_segment(struct mb_engine *engine, const struct sending *item, str
 {
     char hex[MB_MACHINE_ID_HEX_SIZE];
     struct mb_stmt *stmt;
-    struct mb_buf body;
-    size_t size;
     char *key;
-    int rc = -1;
+    int step;
+    int rc = 0;
 
-    mb_buf_init(&body, MB_LIMIT_SEGMENT_BYTES);
     if (mb_db_query(engine->state->db, "SELECT body FROM sending WHERE seq = ?1", &stmt, err) !=
         0) {
         return -1;
     }
     mb_db_bind_int(stmt, 1, item->seq);
-    rc = mb_db_step(stmt, err);
-    if (rc == 1) {
-        const uint8_t *data = mb_db_blob(stmt, 0, &size);
-        rc = mb_buf_append(&body, data, size, err);
-        mb_db_reset(stmt);
-    }
-    mb_digest_hex(engine->state->machine, MB_MACHINE_ID_SIZE, hex);
-    key = mb_core_key(engine, "segments/%s/%s", hex, item->name);
-    if (rc == 0) {
-        mb_core_progress(engine, MB_PHASE_UPLOAD, 0, (int64_t)body.size);
-        rc = mb_store_put(engine->config.store, key, body.data, body.size, err);
+    step = mb_db_step(stmt, err);
+    if (step == 1) {
+        size_t size;
+        const uint8_t *data = mb_db_blob(stmt, 0, &size); /* lives as long as the row */
+        mb_digest_hex(engine->state->machine, MB_MACHINE_ID_SIZE, hex);
+        key = mb_core_key(engine, "segments/%s/%s", hex, item->name);
+        mb_core_progress(engine, MB_PHASE_UPLOAD, 0, (int64_t)size);
+        rc = mb_store_put(engine->config.store, key, data, size, err);
         if (rc != 0) {
             (void)mb_error_wrap(err, "putting a segment into the store");
         }
+        free(key);
+        mb_db_reset(stmt);
     }
-    free(key);
-    mb_buf_release(&body);
-    return rc == 0 ? mb_core_step(engine, "segment-put", err) : -1;
+    return step < 0 || rc != 0 ? -1 : mb_core_step(engine, "segment-put", err);
 }
 
 static int put_segments(struct mb_engine *engine, struct mb_error *err)

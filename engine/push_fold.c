@@ -243,6 +243,17 @@ static int empty_trash(struct mb_engine *engine, struct mb_error *err)
     return step;
 }
 
+/* Entries that may yet be folded into larger ones. */
+static size_t count_small(const struct own_entry *entries, size_t count)
+{
+    size_t small = 0;
+
+    for (size_t i = 0; i < count; i++) {
+        small += entries[i].raw <= (int64_t)MB_SEGMENT_RAW_TARGET / 2 ? 1 : 0;
+    }
+    return small;
+}
+
 int mb_push_fold(struct mb_engine *engine, struct mb_error *err)
 {
     struct own_entry *entries = NULL;
@@ -250,7 +261,7 @@ int mb_push_fold(struct mb_engine *engine, struct mb_error *err)
     struct run run;
     int rc = read_entries(engine, &entries, &count, err);
 
-    if (rc == 0 && count > FOLD_ENTRIES) {
+    if (rc == 0 && count_small(entries, count) > FOLD_ENTRIES) {
         choose_run(entries, count, &run);
         if (run.count > 1) {
             rc = fold_run(engine, &run, err);

@@ -227,7 +227,7 @@ static int flush_out(struct mb_state *state, struct mb_error *err)
     }
     mb_db_bind_int(stmt, 1, state->out_count);
     mb_db_bind_int(stmt, 2, (int64_t)state->out_lines.size);
-    mb_db_bind_blob(stmt, 3, frame.data, frame.size);
+    mb_db_bind_blob_borrowed(stmt, 3, frame.data, frame.size);
     mb_db_bind_int(stmt, 4, state->out_deletes);
     rc = mb_db_run(stmt, err);
     if (rc == 0) {

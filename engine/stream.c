@@ -3,6 +3,7 @@
 #include "stream.h"
 
 #include "alloc.h"
+#include "file.h"
 #include "limits.h"
 #include "pack.h"
 #include "text.h"
@@ -122,28 +123,84 @@ int mb_stream_read_head(struct mb_engine *engine, const struct mb_stream_key *ke
     return rc;
 }
 
+static int check_segment(const struct mb_head_entry *entry, const struct mb_buf *buf,
+                         struct mb_error *err)
+{
+    uint8_t want[MB_DIGEST_SIZE];
+    uint8_t got[MB_DIGEST_SIZE];
+
+    mb_digest_sha256(buf->data, buf->size, got);
+    if (!mb_head_segment_digest(entry->name, want) || memcmp(want, got, sizeof(want)) != 0) {
+        return mb_error_set(err, MB_ERR_CORRUPT, "the object does not match its SHA-256");
+    }
+    return mb_pack_check_header(buf->data, buf->size, MB_PACK_SEGMENT, err);
+}
+
+/* ---- segments that were read and are not merged yet ---- */
+
+static char *kept_folder(const struct mb_engine *engine)
+{
+    return mb_file_join(engine->config.state_dir, "incoming");
+}
+
+void mb_stream_keep_segment(struct mb_engine *engine, const struct mb_head_entry *entry,
+                            const struct mb_buf *buf)
+{
+    char *folder = kept_folder(engine);
+    char *path = mb_file_join(folder, entry->name);
+    struct mb_error ignored;
+
+    if (mb_file_make_folder(folder, 0700, &ignored) == 0) {
+        MB_IGNORE(mb_file_replace(path, buf->data, buf->size, 0600, &ignored));
+    }
+    free(path);
+    free(folder);
+}
+
+void mb_stream_drop_kept(struct mb_engine *engine)
+{
+    char *folder = kept_folder(engine);
+    struct mb_error ignored;
+
+    MB_IGNORE(mb_file_remove_tree(folder, &ignored));
+    free(folder);
+}
+
+static bool read_kept(struct mb_engine *engine, const struct mb_head_entry *entry,
+                      struct mb_buf *buf)
+{
+    char *folder = kept_folder(engine);
+    char *path = mb_file_join(folder, entry->name);
+    struct mb_error ignored;
+    bool is_good = mb_file_exists(path) && mb_file_read(path, buf, &ignored) == 0 &&
+                   check_segment(entry, buf, &ignored) == 0;
+
+    if (!is_good) {
+        mb_buf_clear(buf);
+    }
+    free(path);
+    free(folder);
+    return is_good;
+}
+
 int mb_stream_read_segment(struct mb_engine *engine,
                            const uint8_t machine[static MB_MACHINE_ID_SIZE],
                            const struct mb_head_entry *entry, struct mb_buf *buf,
                            struct mb_error *err)
 {
     char hex[MB_MACHINE_ID_HEX_SIZE];
-    uint8_t want[MB_DIGEST_SIZE];
-    uint8_t got[MB_DIGEST_SIZE];
     char *key;
     int rc = -1;
 
+    if (read_kept(engine, entry, buf)) {
+        return 0;
+    }
     mb_digest_hex(machine, MB_MACHINE_ID_SIZE, hex);
     key = mb_core_key(engine, "segments/%s/%s", hex, entry->name);
     if (mb_store_get(engine->config.store, key, MB_LIMIT_SEGMENT_BYTES, buf, err) != 0) {
         goto out;
     }
-    mb_digest_sha256(buf->data, buf->size, got);
-    if (!mb_head_segment_digest(entry->name, want) || memcmp(want, got, sizeof(want)) != 0) {
-        (void)mb_error_set(err, MB_ERR_CORRUPT, "the object does not match its SHA-256");
-        goto out;
-    }
-    rc = mb_pack_check_header(buf->data, buf->size, MB_PACK_SEGMENT, err);
+    rc = check_segment(entry, buf, err);
 out:
     if (rc != 0) {
         if (err->code == MB_ERR_LIMIT) {

@@ -35,6 +35,12 @@ MB_MUST_USE int mb_stream_read_segment(struct mb_engine *engine,
                                        const struct mb_head_entry *entry, struct mb_buf *buf,
                                        struct mb_error *err);
 
+/* A segment that will be read again, on this machine's disk until then; what cannot be kept is
+ * fetched again, what was damaged there too. */
+void mb_stream_keep_segment(struct mb_engine *engine, const struct mb_head_entry *entry,
+                            const struct mb_buf *buf);
+void mb_stream_drop_kept(struct mb_engine *engine);
+
 /* Names of all segments of a stream that the store shows; *names_out and each name given. */
 MB_MUST_USE int mb_stream_list_segments(struct mb_engine *engine,
                                         const uint8_t machine[static MB_MACHINE_ID_SIZE],

@@ -21,10 +21,6 @@ MB_MUST_USE int mb_write_insert(struct mb_engine *engine, const struct mb_record
                                 struct mb_state_row *known, enum mb_write_result *result_out,
                                 struct mb_error *err);
 
-/* Keeps what the database has no column for, for the day it has; what is kept already stays. */
-MB_MUST_USE int mb_write_insert_extra(struct mb_engine *engine, const struct mb_record *record,
-                                      const struct mb_schema_table *table, struct mb_error *err);
-
 /* Writes those registers of a mapped row that differ from the known ones and takes the dirty marks
  * off. `known` is not saved. `source` is named in explanations. */
 MB_MUST_USE int mb_write_registers(struct mb_engine *engine, struct mb_state_row *known,

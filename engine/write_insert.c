@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 
+#include "write_insert.h"
+
 #include "alloc.h"
 #include "assert.h"
 #include "attach.h"
@@ -44,9 +46,10 @@ static int count_extra(struct mb_engine *engine, const uint8_t id[static MB_ROW_
     return step < 0 ? -1 : 0;
 }
 
-int mb_write_insert_extra(struct mb_engine *engine, const struct mb_record *record,
-                          const struct mb_schema_table *table, struct mb_error *err)
+int mb_write_insert_keep_extra(struct mb_engine *engine, const struct mb_record *record,
+                               struct mb_error *err)
 {
+    const struct mb_schema_table *table = &engine->schema->tables[mb_profile_find(record->table)];
     struct mb_record extra = *record;
     struct mb_stmt *stmt;
     struct mb_buf line;
@@ -55,18 +58,19 @@ int mb_write_insert_extra(struct mb_engine *engine, const struct mb_record *reco
 
     extra.column_count = 0;
     extra.register_count = 0;
-    extra.columns = mb_alloc_zeroed(record->column_count + 1, sizeof(*extra.columns));
-    mb_buf_init(&line, MB_LIMIT_RECORD_BYTES);
+    extra.columns = NULL;
     for (size_t i = 0; i < record->column_count; i++) {
         bool is_identity = strcmp(record->columns[i].name, "platform_source") == 0;
         if (mb_schema_column_find(table, record->columns[i].name) < 0 && !is_identity) {
+            extra.columns =
+                mb_alloc_resize(extra.columns, extra.column_count + 1, sizeof(*extra.columns));
             extra.columns[extra.column_count++] = record->columns[i];
         }
     }
     if (extra.column_count == 0) {
-        rc = 0;
-        goto out;
+        return 0;
     }
+    mb_buf_init(&line, MB_LIMIT_RECORD_BYTES);
     if (count_extra(engine, record->row_id, &kept_count, err) != 0) {
         goto out;
     }
@@ -245,12 +249,14 @@ static int insert_session(struct mb_engine *engine, const struct mb_record *reco
     return rc;
 }
 
-static int insert_child(struct mb_engine *engine, const struct mb_record *record,
-                        struct mb_state_row *known, const struct mb_schema_table *table,
-                        struct mb_write_list *list, struct mb_error *err)
+int mb_write_insert_list(struct mb_engine *engine, const struct mb_record *record,
+                         const struct mb_state_row *known, struct mb_write_list *list,
+                         struct mb_error *err)
 {
+    const struct mb_schema_table *table = &engine->schema->tables[known->table];
     const struct mb_value *memory;
 
+    add_content(table, record, known, list);
     if (mb_write_link_parent(engine, table, known, record->orphan, list, err) != 0 ||
         mb_write_link_observation(engine, table, known, list, err) != 0) {
         return -1;
@@ -264,7 +270,15 @@ static int insert_child(struct mb_engine *engine, const struct mb_record *record
     if (mb_schema_column_find(table, "synced_at") >= 0) {
         mb_write_list_int(list, "synced_at", mb_core_now(engine));
     }
-    if (mb_write_list_insert(engine, table->profile->name, list, err) != 0) {
+    return 0;
+}
+
+static int insert_child(struct mb_engine *engine, const struct mb_record *record,
+                        struct mb_state_row *known, struct mb_write_list *list,
+                        struct mb_error *err)
+{
+    if (mb_write_insert_list(engine, record, known, list, err) != 0 ||
+        mb_write_list_insert(engine, mb_profile_tables[known->table].name, list, err) != 0) {
         return -1;
     }
     known->local = mb_db_last_rowid(engine->live);
@@ -345,9 +359,12 @@ int mb_write_insert(struct mb_engine *engine, const struct mb_record *record,
     }
     *result_out = MB_WRITE_DONE;
     list = mb_alloc_zeroed(1, sizeof(*list));
-    add_content(table, record, known, list);
-    rc = known->table == MB_TABLE_SESSIONS ? insert_session(engine, record, known, list, err)
-                                           : insert_child(engine, record, known, table, list, err);
+    if (known->table == MB_TABLE_SESSIONS) {
+        add_content(table, record, known, list);
+        rc = insert_session(engine, record, known, list, err);
+    } else {
+        rc = insert_child(engine, record, known, list, err);
+    }
     free(list);
     if (mb_write_savepoint_end(engine, is_set, rc, result_out, err) != 0) {
         return -1;
@@ -356,6 +373,16 @@ int mb_write_insert(struct mb_engine *engine, const struct mb_record *record,
         return 0;
     }
     known->has_local = true;
-    return mb_write_insert_extra(engine, record, table, err) != 0 ? -1
-                                                                  : read_twin(engine, known, err);
+    return mb_write_insert_keep_extra(engine, record, err) != 0 ? -1
+                                                                : read_twin(engine, known, err);
+}
+
+bool mb_write_insert_is_simple(struct mb_engine *engine, const struct mb_record *record,
+                               const struct mb_state_row *known)
+{
+    struct mb_error ignored;
+
+    return known->table != MB_TABLE_SESSIONS && !mb_profile_tables[known->table].is_optional &&
+           is_representable(engine, record, known->table, &ignored) &&
+           is_one_statement(engine, record, known);
 }

@@ -47,7 +47,7 @@ void mb_write_list_int(struct mb_write_list *list, const char *name, int64_t num
     mb_write_list_add(list, name, &value);
 }
 
-struct mb_value *mb_write_list_find(struct mb_write_list *list, const char *name)
+const struct mb_value *mb_write_list_find(const struct mb_write_list *list, const char *name)
 {
     for (size_t i = 0; i < list->count; i++) {
         if (strcmp(list->names[i], name) == 0) {
@@ -100,6 +100,75 @@ int mb_write_list_insert(struct mb_engine *engine, const char *table,
     if (mb_buf_append_text(&sql, ")", err) == 0) {
         rc = run(engine, &sql, list, 0, err);
     }
+out:
+    mb_buf_release(&sql);
+    return rc;
+}
+
+bool mb_write_list_is_alike(const struct mb_write_list *a, const struct mb_write_list *b)
+{
+    if (a->count != b->count) {
+        return false;
+    }
+    for (size_t i = 0; i < a->count; i++) {
+        if (strcmp(a->names[i], b->names[i]) != 0) {
+            return false;
+        }
+    }
+    return true;
+}
+
+static int build_insert_many(const char *table, const struct mb_write_list *list, size_t list_count,
+                             struct mb_buf *sql, struct mb_error *err)
+{
+    if (mb_buf_append_format(sql, err, "INSERT INTO %s(id", table) != 0) {
+        return -1;
+    }
+    for (size_t i = 0; i < list->count; i++) {
+        if (mb_buf_append_format(sql, err, ", \"%s\"", list->names[i]) != 0) {
+            return -1;
+        }
+    }
+    if (mb_buf_append_text(sql, ") VALUES", err) != 0) {
+        return -1;
+    }
+    for (size_t row = 0; row < list_count; row++) {
+        if (mb_buf_append_text(sql, row == 0 ? "(?" : ",(?", err) != 0) {
+            return -1;
+        }
+        for (size_t i = 0; i < list->count; i++) {
+            if (mb_buf_append_text(sql, ",?", err) != 0) {
+                return -1;
+            }
+        }
+        if (mb_buf_append_text(sql, ")", err) != 0) {
+            return -1;
+        }
+    }
+    return 0;
+}
+
+int mb_write_list_insert_many(struct mb_engine *engine, const char *table,
+                              const struct mb_write_list *const *lists, size_t list_count,
+                              int64_t first, struct mb_error *err)
+{
+    struct mb_stmt *stmt;
+    struct mb_buf sql;
+    int index = 1;
+    int rc = -1;
+
+    mb_buf_init(&sql, SQL_MAX);
+    if (build_insert_many(table, lists[0], list_count, &sql, err) != 0 ||
+        mb_db_query(engine->live, mb_buf_text(&sql), &stmt, err) != 0) {
+        goto out;
+    }
+    for (size_t row = 0; row < list_count; row++) {
+        mb_db_bind_int(stmt, index++, first + (int64_t)row);
+        for (size_t i = 0; i < lists[row]->count; i++) {
+            mb_db_bind_value(stmt, index++, &lists[row]->values[i]);
+        }
+    }
+    rc = mb_db_run(stmt, err);
 out:
     mb_buf_release(&sql);
     return rc;

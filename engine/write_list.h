@@ -22,11 +22,17 @@ void mb_write_list_text(struct mb_write_list *list, const char *name,
                         const char *text); /* NULL: NULL */
 void mb_write_list_int(struct mb_write_list *list, const char *name, int64_t number);
 /* The value of a column in the list, or NULL. */
-struct mb_value *mb_write_list_find(struct mb_write_list *list, const char *name);
+const struct mb_value *mb_write_list_find(const struct mb_write_list *list, const char *name);
 
 /* Run the statement in the caller's transaction. An empty update does nothing. */
 MB_MUST_USE int mb_write_list_insert(struct mb_engine *engine, const char *table,
                                      const struct mb_write_list *list, struct mb_error *err);
+/* Several rows of the same columns as one statement: all or none. They get the rowids from `first`
+ * on. */
+MB_MUST_USE int mb_write_list_insert_many(struct mb_engine *engine, const char *table,
+                                          const struct mb_write_list *const *lists,
+                                          size_t list_count, int64_t first, struct mb_error *err);
+bool mb_write_list_is_alike(const struct mb_write_list *a, const struct mb_write_list *b);
 MB_MUST_USE int mb_write_list_update(struct mb_engine *engine, const char *table, int64_t rowid,
                                      const struct mb_write_list *list, struct mb_error *err);
 
