@@ -54,11 +54,25 @@ static size_t character_size(const uint8_t *data, size_t size)
     return 0;
 }
 
+/* Are the next eight bytes ASCII, and none of them NUL? A NUL borrows from the byte above it. */
+static bool is_plain_word(const uint8_t *data)
+{
+    const uint64_t high_bits = UINT64_C(0x8080808080808080);
+    uint64_t word;
+
+    memcpy(&word, data, sizeof(word));
+    return (word & high_bits) == 0 && ((word - UINT64_C(0x0101010101010101)) & high_bits) == 0;
+}
+
 bool mb_text_is_utf8(const void *data, size_t size)
 {
     const uint8_t *bytes = data;
 
     for (size_t i = 0; i < size;) {
+        if (size - i >= sizeof(uint64_t) && is_plain_word(bytes + i)) {
+            i += sizeof(uint64_t);
+            continue;
+        }
         if (bytes[i] == 0) {
             return false;
         }

@@ -95,6 +95,7 @@ struct mb_capture {
     int64_t row_count[MB_TABLE_COUNT];
     int64_t sequence[MB_TABLE_COUNT]; /* of the last capture: rows above are new */
     struct mb_capture_scan scans[MB_TABLE_COUNT];
+    int64_t published; /* rows that this capture found new */
     int64_t
         *renamed; /* sessions that came, or got another memory id: their children are looked at */
     size_t renamed_count;

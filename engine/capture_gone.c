@@ -307,7 +307,7 @@ static int weigh(struct mb_capture *capture, const struct gone_list *list, struc
     for (size_t i = 0; i < list->count; i++) {
         held += list->items[i].is_held ? 1 : 0;
     }
-    if (mb_core_delete_bound(engine, &bound, err) != 0) {
+    if (mb_core_delete_bound(engine, capture->published, &bound, err) != 0) {
         return -1;
     }
     fresh = (int64_t)list->count - held;

@@ -206,6 +206,7 @@ static int publish(struct mb_capture *capture, const struct mb_live_row *row,
         mb_state_out(engine->state, &record, err) != 0) {
         goto out;
     }
+    capture->published++;
     mb_core_change_captured(engine, MB_CHANGE_INSERT, row->table, id, mb_live_title(row),
                             "new on this machine");
     rc = 0;

@@ -122,7 +122,8 @@ void mb_core_change_captured(const struct mb_engine *engine, enum mb_change_kind
     }
 }
 
-int mb_core_delete_bound(struct mb_engine *engine, int64_t *bound_out, struct mb_error *err)
+int mb_core_delete_bound(struct mb_engine *engine, int64_t newcomers, int64_t *bound_out,
+                         struct mb_error *err)
 {
     int64_t count = 0;
 
@@ -130,7 +131,7 @@ int mb_core_delete_bound(struct mb_engine *engine, int64_t *bound_out, struct mb
                      err) != 0) {
         return -1;
     }
-    *bound_out = count * DELETE_BOUND_PERCENT / 100;
+    *bound_out = (count - newcomers) * DELETE_BOUND_PERCENT / 100;
     if (*bound_out < DELETE_BOUND_ROWS) {
         *bound_out = DELETE_BOUND_ROWS;
     }

@@ -76,8 +76,8 @@ void mb_core_change_captured(const struct mb_engine *engine, enum mb_change_kind
                              const char *why);
 
 /* How many deletes at once are believed: the larger of 20 rows and 5 % of what is known alive
- * (no-mass-delete). */
-MB_MUST_USE int mb_core_delete_bound(struct mb_engine *engine, int64_t *bound_out,
-                                     struct mb_error *err);
+ * (no-mass-delete), without the newcomers that the same capture found. */
+MB_MUST_USE int mb_core_delete_bound(struct mb_engine *engine, int64_t newcomers,
+                                     int64_t *bound_out, struct mb_error *err);
 
 #endif

@@ -400,7 +400,7 @@ static int inspect_all(struct reading *reading, struct mb_error *err)
     int64_t bound = 0;
     size_t kept_bytes = 0;
 
-    if (mb_core_delete_bound(reading->engine, &bound, err) != 0) {
+    if (mb_core_delete_bound(reading->engine, 0, &bound, err) != 0) {
         return -1;
     }
     reading->is_inspecting = true;

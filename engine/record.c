@@ -54,12 +54,16 @@ const struct mb_register *mb_record_register(const struct mb_record *record, con
 
 static bool is_name(const char *name)
 {
-    static const char first[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz_";
-    static const char later[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz_0123456789";
-    size_t size = strlen(name);
+    size_t size = 0;
 
-    return size >= 1 && size <= NAME_SIZE_MAX && strspn(name, first) > 0 &&
-           strspn(name, later) == size;
+    for (; name[size] != '\0' && size <= NAME_SIZE_MAX; size++) {
+        char c = name[size];
+        bool is_letter = (c >= 'A' && c <= 'Z') || (c >= 'a' && c <= 'z') || c == '_';
+        if (!is_letter && (size == 0 || c < '0' || c > '9')) {
+            return false;
+        }
+    }
+    return size >= 1 && size <= NAME_SIZE_MAX;
 }
 
 static bool is_version(const struct mb_version *version)

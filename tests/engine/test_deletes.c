@@ -266,7 +266,25 @@ TEST(three_deletes_of_which_one_was_made_again_by_hand)
     fleet_free(fleet);
 }
 
-TEST_LIST(TEST_ROW(a_delete_travels),
+TEST(what_came_since_does_not_raise_the_bound_for_what_went)
+{
+    struct fleet *fleet = fleet_new(1);
+    struct fleet_machine *a = fleet->machines[0];
+
+    fleet_session(a, "s", "m", "p");
+    fleet_observations(a, "m", T0, 100, "o");
+    fleet_push(a, NULL);
+    fleet_sql(a, "DELETE FROM observations WHERE id<=25");
+    fleet_observations(a, "m", T0 + 10000, 900, "new"); /* 5 % of all would be 48 */
+    fleet_push(a, NULL);
+    CHECK_INT(a->pushed.deletes_held, 25);
+    CHECK_INT(a->pushed.deletes_sent, 0);
+    CHECK_INT(a->pushed.rows_sent, 900);
+    fleet_free(fleet);
+}
+
+TEST_LIST(TEST_ROW(what_came_since_does_not_raise_the_bound_for_what_went),
+          TEST_ROW(a_delete_travels),
           TEST_ROW(a_deleted_row_does_not_come_back_when_everything_is_published_again),
           TEST_ROW(a_session_deleted_here_keeps_the_child_that_was_added_there),
           TEST_ROW(a_session_that_is_made_again_lives_with_its_registers),
