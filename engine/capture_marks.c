@@ -290,7 +290,7 @@ int mb_capture_marks_save(struct mb_engine *engine, struct mb_error *err)
 /* ---- the files ---- */
 
 /* "" if it was written too lately, or cannot be seen. */
-static void add_file(const char *path, struct mb_capture_stamp *stamp)
+static void add_file(const char *path, bool is_log, struct mb_capture_stamp *stamp)
 {
     struct mb_file_stat info;
     struct mb_error err;
@@ -302,7 +302,11 @@ static void add_file(const char *path, struct mb_capture_stamp *stamp)
             return;
         }
         memset(&info, 0, sizeof(info));
-    } else if (!mb_file_is_settled(&info)) {
+    }
+    if (is_log) { /* opened by root, SQLite gives it its owner again each time */
+        info.changed_ns = info.modified_ns;
+    }
+    if (!mb_file_is_settled(&info)) {
         stamp->text[0] = '\0';
         return;
     }
@@ -323,9 +327,9 @@ void mb_capture_read_stamp(const struct mb_engine *engine, struct mb_capture_sta
     }
     log = mb_alloc_format("%s-wal", path);
     (void)snprintf(stamp_out->text, sizeof(stamp_out->text), "1");
-    add_file(path, stamp_out);
+    add_file(path, false, stamp_out);
     if (stamp_out->text[0] != '\0') {
-        add_file(log, stamp_out);
+        add_file(log, true, stamp_out);
     }
     free(log);
     free(path);

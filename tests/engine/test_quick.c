@@ -5,6 +5,7 @@
  * truth would show: where they do not add up, the truth is looked at.
  */
 
+#include "alloc.h"
 #include "check.h"
 #include "env.h"
 #include "file.h"
@@ -73,6 +74,33 @@ TEST(a_database_that_nobody_wrote_to_is_not_looked_at_again)
     fleet_push(a, NULL);
     CHECK_INT(counting.captures, 1);
     CHECK_INT(a->pushed.rows_sent, 1);
+    fleet_free(fleet);
+}
+
+TEST(a_database_that_another_has_open_is_not_looked_at_again_either)
+{
+    struct fleet *fleet = fleet_new(1);
+    struct fleet_machine *a = fleet->machines[0];
+    sqlite3 *worker = NULL;
+    char *log = mb_alloc_format("%s-wal", a->db_path);
+
+    fleet_session(a, "s", "m", "p");
+    fleet_close_db(a);
+    CHECK_INT(sqlite3_open(a->db_path, &worker), SQLITE_OK);
+    CHECK_INT(sqlite3_exec(worker, "UPDATE sdk_sessions SET worker_port=1", NULL, NULL, NULL),
+              SQLITE_OK);
+    wait_until_settled(log);
+    fleet_push(a, NULL);
+    count_on(a);
+    fleet_push(a, NULL);
+    CHECK_INT(counting.captures, 0);
+    CHECK_INT(sqlite3_exec(worker, "UPDATE sdk_sessions SET custom_title='new'", NULL, NULL, NULL),
+              SQLITE_OK);
+    fleet_push(a, NULL);
+    CHECK_INT(counting.captures, 1);
+    CHECK_INT(a->pushed.rows_sent, 1);
+    CHECK_INT(sqlite3_close(worker), SQLITE_OK);
+    free(log);
     fleet_free(fleet);
 }
 
@@ -196,6 +224,7 @@ TEST(a_change_that_the_window_has_not_come_to_is_not_written_over)
 }
 
 TEST_LIST(TEST_ROW(a_database_that_nobody_wrote_to_is_not_looked_at_again),
+          TEST_ROW(a_database_that_another_has_open_is_not_looked_at_again_either),
           TEST_ROW(what_was_written_just_before_a_capture_is_not_believed_unchanged),
           TEST_ROW(the_truth_is_looked_at_after_four_hours_also_where_nobody_wrote),
           TEST_ROW(a_row_that_goes_while_another_comes_is_missed),
