@@ -19,8 +19,8 @@
 
 /* Rows looked at by one capture, through a window that moves on; and the newest sessions, which
  * change most. */
-#define WINDOW_ROWS 128
-#define RECENT_SESSIONS 64
+#define WINDOW_ROWS 64
+#define RECENT_SESSIONS 32
 
 static void describe(char *out, size_t size, const struct mb_profile_register *profile,
                      const struct mb_reg *from, const struct mb_reg *to)

@@ -17,7 +17,7 @@
 #include "banned.h"
 
 #define BUSY_TIMEOUT_MS 5000
-#define STATE_LOG_BYTES_KEPT (128 * (uint64_t)1024)
+#define STATE_LOG_BYTES_KEPT (512 * (uint64_t)1024)
 #define BACKUP_PAGES_PER_STEP 256
 #define BACKUP_BUSY_RETRIES 200
 #define BACKUP_BUSY_WAIT_MS 25

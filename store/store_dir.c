@@ -143,7 +143,7 @@ out:
 static int dir_get(struct mb_store *store, const char *key, uint64_t size_bytes_max,
                    mb_store_sink_fn sink, void *context, struct mb_error *err)
 {
-    const struct mb_store_dir *dir = downcast(store);
+    struct mb_store_dir *dir = downcast(store);
     struct stat status;
     const char *name = NULL;
     uint64_t size_bytes = 0;
@@ -181,7 +181,7 @@ out:
 static int dir_stat(struct mb_store *store, const char *key, uint64_t *size_bytes_out,
                     struct mb_error *err)
 {
-    const struct mb_store_dir *dir = downcast(store);
+    struct mb_store_dir *dir = downcast(store);
     const char *name = NULL;
     int rc = -1;
     int parent_fd = mb_store_dir_open_parent(dir, key, false, &name, err);
@@ -347,20 +347,6 @@ static int rename_temporary(const struct mb_store_dir *dir, int parent_fd, const
     return mb_store_dir_fail(dir, errno, "renaming", key, err);
 }
 
-static bool is_tidied(struct mb_store_dir *dir, ino_t folder)
-{
-    for (size_t i = 0; i < dir->tidied_count; i++) {
-        if (dir->tidied[i] == folder) {
-            return true;
-        }
-    }
-    if (dir->tidied_count == MB_STORE_DIR_TIDIED_MAX) {
-        return true; /* more folders than a push writes to */
-    }
-    dir->tidied[dir->tidied_count++] = folder;
-    return false;
-}
-
 /* Removes what killed puts have left in the folder. `fd` is a file there that was written just now:
  * ages are told by the drive's clock, not by ours. What fails here is tried by the next put. */
 static void tidy(struct mb_store_dir *dir, int parent_fd, int fd)
@@ -373,9 +359,10 @@ static void tidy(struct mb_store_dir *dir, int parent_fd, int fd)
     int list_fd = -1;
 
     if (fstat(parent_fd, &folder) != 0 || fstat(fd, &written) != 0 ||
-        is_tidied(dir, folder.st_ino)) {
+        mb_store_dir_set_has(&dir->tidied, folder.st_ino)) {
         return;
     }
+    mb_store_dir_set_add(&dir->tidied, folder.st_ino);
     list_fd = openat(parent_fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     stream = list_fd >= 0 ? fdopendir(list_fd) : NULL;
     if (stream == NULL) {
@@ -442,7 +429,7 @@ static bool is_folder(int parent_fd, const char *name)
 
 static int dir_delete(struct mb_store *store, const char *key, struct mb_error *err)
 {
-    const struct mb_store_dir *dir = downcast(store);
+    struct mb_store_dir *dir = downcast(store);
     const char *name = NULL;
     int rc = -1;
     int parent_fd = mb_store_dir_open_parent(dir, key, false, &name, err);

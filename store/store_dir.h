@@ -14,16 +14,23 @@
 
 #include <sys/types.h>
 
-#define MB_STORE_DIR_TIDIED_MAX 8
+#define MB_STORE_DIR_SET_MAX 8
+
+/* Folders, by inode; those beyond its size are not remembered. */
+struct mb_store_dir_set {
+    ino_t items[MB_STORE_DIR_SET_MAX];
+    size_t count;
+};
 
 struct mb_store_dir {
     struct mb_store base;
     const struct mb_env *env;
     char *folder;
     char shown[384]; /* the folder, for messages */
-    /* folders that were tidied by this store (see put in store_dir.c): once is enough */
-    ino_t tidied[MB_STORE_DIR_TIDIED_MAX];
-    size_t tidied_count;
+    /* once is enough for each folder: by this store it was tidied (see put in store_dir.c), and
+     * its name in its parent made durable */
+    struct mb_store_dir_set tidied;
+    struct mb_store_dir_set synced;
 };
 
 /* ---- errors; each returns -1 ---- */
@@ -44,6 +51,8 @@ bool mb_store_dir_is_lost_reply(int errno_value);
 
 /* ---- folders ---- */
 
+bool mb_store_dir_set_has(const struct mb_store_dir_set *set, ino_t folder);
+void mb_store_dir_set_add(struct mb_store_dir_set *set, ino_t folder);
 void mb_store_dir_close(int fd); /* -1 is fine */
 
 /* fsync of a folder. -1 with errno. */
@@ -54,16 +63,15 @@ MB_MUST_USE int mb_store_dir_sync(int fd);
  * folder itself). is_needed: makes what is missing, and all of the path durable, whoever made it;
  * otherwise MB_ERR_NOT_FOUND. Gives a descriptor, or -1.
  */
-MB_MUST_USE int mb_store_dir_open_folder(const struct mb_store_dir *dir, const char *key,
+MB_MUST_USE int mb_store_dir_open_folder(struct mb_store_dir *dir, const char *key,
                                          size_t path_size, bool is_needed, struct mb_error *err);
 
 /* As above, for the folder that holds the object; *name_out is the last part of key, borrowed. */
-MB_MUST_USE int mb_store_dir_open_parent(const struct mb_store_dir *dir, const char *key,
-                                         bool is_needed, const char **name_out,
-                                         struct mb_error *err);
+MB_MUST_USE int mb_store_dir_open_parent(struct mb_store_dir *dir, const char *key, bool is_needed,
+                                         const char **name_out, struct mb_error *err);
 
 /* The list slot. */
-MB_MUST_USE int mb_store_dir_list(const struct mb_store_dir *dir, const char *prefix,
+MB_MUST_USE int mb_store_dir_list(struct mb_store_dir *dir, const char *prefix,
                                   mb_store_object_fn on_object, void *context,
                                   struct mb_error *err);
 

@@ -105,6 +105,23 @@ void mb_store_dir_close(int fd)
     }
 }
 
+bool mb_store_dir_set_has(const struct mb_store_dir_set *set, ino_t folder)
+{
+    for (size_t i = 0; i < set->count; i++) {
+        if (set->items[i] == folder) {
+            return true;
+        }
+    }
+    return false;
+}
+
+void mb_store_dir_set_add(struct mb_store_dir_set *set, ino_t folder)
+{
+    if (set->count < MB_STORE_DIR_SET_MAX) {
+        set->items[set->count++] = folder;
+    }
+}
+
 /* File systems that cannot sync a folder (some of FUSE and CIFS) say so with these: nothing is left
  * to be done there. */
 int mb_store_dir_sync(int fd)
@@ -151,10 +168,28 @@ static int fail_folder(const struct mb_store_dir *dir, int parent_fd, const char
     return mb_store_dir_fail(dir, errno_value, "opening the folder of", key, err);
 }
 
-/* Opens the folder `name` of parent_fd. is_needed: makes it if it is missing, and durable, whoever
- * made it. Gives a descriptor, or -1. */
-static int open_part(const struct mb_store_dir *dir, int parent_fd, const char *name,
-                     const char *key, bool is_needed, struct mb_error *err)
+/* Makes a folder's name in its parent durable, whoever made it. */
+static int sync_name(struct mb_store_dir *dir, int parent_fd, int fd)
+{
+    struct stat status;
+
+    if (fstat(fd, &status) != 0) {
+        return -1;
+    }
+    if (mb_store_dir_set_has(&dir->synced, status.st_ino)) {
+        return 0;
+    }
+    if (mb_store_dir_sync(parent_fd) != 0) {
+        return -1;
+    }
+    mb_store_dir_set_add(&dir->synced, status.st_ino);
+    return 0;
+}
+
+/* Opens the folder `name` of parent_fd. is_needed: makes it if it is missing, and durable. Gives a
+ * descriptor, or -1. */
+static int open_part(struct mb_store_dir *dir, int parent_fd, const char *name, const char *key,
+                     bool is_needed, struct mb_error *err)
 {
     int flags = O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC;
     int fd = openat(parent_fd, name, flags);
@@ -172,7 +207,7 @@ static int open_part(const struct mb_store_dir *dir, int parent_fd, const char *
     if (fd < 0) {
         return fail_folder(dir, parent_fd, name, key, is_needed, errno, err);
     }
-    if (is_needed && mb_store_dir_sync(parent_fd) != 0) {
+    if (is_needed && sync_name(dir, parent_fd, fd) != 0) {
         (void)mb_store_dir_fail(dir, errno, "syncing the folder of", key, err);
         mb_store_dir_close(fd);
         return -1;
@@ -180,7 +215,7 @@ static int open_part(const struct mb_store_dir *dir, int parent_fd, const char *
     return fd;
 }
 
-int mb_store_dir_open_folder(const struct mb_store_dir *dir, const char *key, size_t path_size,
+int mb_store_dir_open_folder(struct mb_store_dir *dir, const char *key, size_t path_size,
                              bool is_needed, struct mb_error *err)
 {
     char name[MB_STORE_KEY_PART_BYTES_MAX + 1];
@@ -203,7 +238,7 @@ int mb_store_dir_open_folder(const struct mb_store_dir *dir, const char *key, si
     return fd;
 }
 
-int mb_store_dir_open_parent(const struct mb_store_dir *dir, const char *key, bool is_needed,
+int mb_store_dir_open_parent(struct mb_store_dir *dir, const char *key, bool is_needed,
                              const char **name_out, struct mb_error *err)
 {
     const char *slash = strrchr(key, '/');
@@ -325,8 +360,8 @@ static int walk_on(struct walk *walk, struct mb_error *err)
     return 0;
 }
 
-int mb_store_dir_list(const struct mb_store_dir *dir, const char *prefix,
-                      mb_store_object_fn on_object, void *context, struct mb_error *err)
+int mb_store_dir_list(struct mb_store_dir *dir, const char *prefix, mb_store_object_fn on_object,
+                      void *context, struct mb_error *err)
 {
     struct walk walk = {.dir = dir, .on_object = on_object, .context = context};
     size_t prefix_size = strlen(prefix);

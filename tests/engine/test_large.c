@@ -19,9 +19,9 @@
 /* ---- tables ---- */
 
 #define LARGE_ROWS 1001
-#define WINDOW_OF_600 5 /* of 128 rows each */
+#define WINDOW_OF_600 10 /* of 64 rows each */
 
-/* A machine that has published a table which is swept by a window of 128 rows. */
+/* A machine that has published a table which is swept by a window of 64 rows. */
 static struct fleet *make_large(void)
 {
     struct fleet *fleet = fleet_new(1);
@@ -45,7 +45,7 @@ TEST(a_change_in_a_large_table_is_found_by_a_window_that_moves_on)
     struct fleet_machine *a = fleet->machines[0];
 
     fleet_sql(a, "UPDATE observations SET project='changed' WHERE id=600");
-    for (int window = 1; window <= 6; window++) {
+    for (int window = 1; window <= WINDOW_OF_600 + 1; window++) {
         fleet_push(a, NULL);
         CHECK_INT(a->pushed.rows_sent, window == WINDOW_OF_600 ? 1 : 0);
     }

@@ -157,6 +157,18 @@ static bool is_fresh(const struct sim_machine *machine, int row)
 /* More deletes than this in one capture may be held; a capture's true bound is never lower. */
 #define HOLD_BOUND 20
 
+/* A row whose delete may be held lives on elsewhere; a change made to it here that was not captured
+ * before it went is gone with it. */
+static void doubt_uncaptured_changes(struct sim_machine *machine, int row)
+{
+    for (size_t i = 0; i < machine->pending_count; i++) {
+        if (machine->pending[i].row == row && machine->pending[i].is_change &&
+            !machine->pending[i].is_captured) {
+            machine->world->ledger->rows[row].is_register_unsure = true;
+        }
+    }
+}
+
 /* Deletes not known to be captured: together with a mass delete they may be held with it. */
 static void doubt_uncaptured_deletes(struct sim_machine *machine)
 {
@@ -169,6 +181,7 @@ static void doubt_uncaptured_deletes(struct sim_machine *machine)
         if (!pending->is_change && !pending->is_captured) {
             ledger->rows[pending->row].is_unsure = true;
             ledger->rows[pending->row].is_suppressed = true;
+            doubt_uncaptured_changes(machine, pending->row);
             continue;
         }
         machine->pending[kept++] = *pending;
@@ -227,6 +240,7 @@ void sim_ledger_mass_deleted(struct sim_machine *machine, const int *rows, size_
     for (size_t i = 0; i < count; i++) {
         struct sim_row *row = &ledger->rows[rows[i]];
 
+        doubt_uncaptured_changes(machine, rows[i]);
         if (machine->is_migrated) {
             row->cleaned_by |= 1u << machine->index;
             continue;
