@@ -13,6 +13,7 @@ import platform
 import re
 import shutil
 import sqlite3
+import statistics
 import subprocess
 import sys
 import tempfile
@@ -100,7 +101,7 @@ class Bench:
 
     def session_push(self, name, kind, machine, store, rounds):
         self.say(f"{name}: push of one session")
-        costs, peers, sizes = [], [], []
+        costs, peers, sizes, cpu = [], [], [], []
         for number in range(rounds + 1):
             machine.add_session(kind, "bench")
             before = store.objects()
@@ -113,10 +114,12 @@ class Bench:
                 break
             sizes.append(runs.pushed_bytes(cost, before, store.objects()))
             costs.append(cost.wall)
+            cpu.append(cost.cpu)
             peers.append(runs.run_peer(self.tools, self.scratch, machine))
         work = [peer.said("seconds") for peer in peers]
         self.session_seconds[name] = sorted(costs)
         self.table.add("push of one session: time", costs, "ms", peer=work, of_peer=BAR_SESSION_OF_PEER)
+        self.table.add("push of one session: processor time", cpu, "ms", peer=[p.cpu for p in peers])
         self.table.add("push of one session: bytes", sizes, "KB", most=BAR_SESSION_BYTES[kind],
                        peer=[p.said("bytes") for p in peers])
 
@@ -130,19 +133,23 @@ class Bench:
             for _ in range(rounds):
                 for word, list_ in costs.items():
                     cost = machine.membridge(word, "--json")
-                    list_.append(cost.wall)
+                    list_.append(cost)
                     if word != "version":
                         runs.expect(cost.said("outcome") == "nothing_to_do", f"{word}: {cost.output}")
                         self.remember(f"{word} with nothing new, {name}", cost)
-            start = sorted(costs["version"])[rounds // 2]
+            start = statistics.median(cost.wall for cost in costs["version"])
             for word in ("push", "pull"):
-                over = [wall - start for wall in costs[word]]
+                over = [cost.wall - start for cost in costs[word]]
                 self.table.add(f"{word} with nothing new, over 'version'{state}", over, "ms",
                                most=BAR_NOTHING_SECONDS)
             if state:
                 machine.open()
                 continue
-            self.table.add("'version': one process start", costs["version"], "ms")
+            for word in costs:
+                cpu = [cost.cpu for cost in costs[word]]
+                self.table.add(f"'{word}': processor time", cpu, "ms")
+            starts = [cost.wall for cost in costs["version"]]
+            self.table.add("'version': one process start", starts, "ms")
             for word in ("push", "pull"):
                 self.remember(f"{word} with nothing new, {name}",
                               machine.membridge(word, "--json", sampled=True))
@@ -289,6 +296,10 @@ class Bench:
         self.memory_rows()
 
 
+def describe_load():
+    return f"{os.getloadavg()[0]:.1f}"
+
+
 def describe_machine(folder, membridge):
     def ask(*words):
         result = subprocess.run(words, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, check=False)
@@ -307,6 +318,7 @@ def describe_machine(folder, membridge):
         f"SQLite       {sqlite.split()[-1]}; the peer's {sqlite3.sqlite_version},"
         f" Python {platform.python_version()}",
         f"commit       {commit}",
+        f"load         {describe_load()} at the start",
         "peer         VACUUM INTO, SHA-256, copy to the folder (bench/peer.py), nothing synced; its times"
         " are those of the work, without the start of Python",
     ))
@@ -321,8 +333,9 @@ def main():
     parser.add_argument("--strict", action="store_true")
     options = parser.parse_args()
     options.dir.mkdir(parents=True, exist_ok=True)
+    bench = Bench(options)
     try:
-        bench = Bench(options)
+        bench.tools.check()
         file_system, machine = describe_machine(options.dir, bench.tools.membridge)
         runs.expect(options.smoke or file_system not in ("tmpfs", "ramfs"),
                     f"{options.dir} is not on a disk ({file_system}): name another folder with --dir")
@@ -330,10 +343,12 @@ def main():
         with tempfile.TemporaryDirectory(prefix="run-", dir=options.dir) as scratch:
             bench.scratch = pathlib.Path(scratch)
             bench.run(options.quick)
-    except runs.Failed as failed:
-        print(f"failed: {failed}", file=sys.stderr)
+    except (runs.Failed, KeyboardInterrupt) as reason:
+        print(bench.table.text())  # what was measured until then
+        print(f"failed: {reason or 'interrupted'}", file=sys.stderr)
         return 1
     print(bench.table.text())
+    print(f"\nload of the machine at the end: {describe_load()} (much over 1: there was company, and times mean little)")
     if options.smoke:
         print("\nA smoke run: everything could be measured, and the figures mean nothing.")
         return 0

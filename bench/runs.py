@@ -34,6 +34,8 @@ class Tools:
         self.membridge = build / "membridge"
         self.once = build / "bench" / "once"
         self.lockwatch = build / "bench" / "lockwatch.so"
+
+    def check(self):
         for path in (self.membridge, self.once, self.lockwatch):
             expect(path.exists(), f"{path} is not built")
 
