@@ -22,6 +22,7 @@ TEST(many_rows_of_all_tables_arrive_whole)
     struct fleet *fleet = fleet_new(2);
     struct fleet_machine *a = fleet->machines[0];
     struct fleet_machine *b = fleet->machines[1];
+    struct mb_status_report report;
 
     fleet_session(b, "own", "mine", "p");
     fleet_observations(b, "mine", T0 - 1000, 7, "before");
@@ -40,6 +41,9 @@ TEST(many_rows_of_all_tables_arrive_whole)
         fleet_int(b, "SELECT count(*) FROM observations_fts WHERE observations_fts MATCH 'o'"),
         MANY);
     fleet_check_db(b);
+    fleet_push(b, NULL);
+    fleet_status(b, &report);
+    CHECK(!report.is_healing); /* the map has each row in its place */
     fleet_settle(fleet, 2);
     fleet_free(fleet);
 }
@@ -156,7 +160,26 @@ TEST(what_is_written_between_the_plan_and_the_lock_is_a_change_of_this_machine)
     fleet_free(fleet);
 }
 
+TEST(rows_that_arrive_get_no_number_that_was_ever_given)
+{
+    struct fleet *fleet = fleet_new(2);
+    struct fleet_machine *a = fleet->machines[0];
+    struct fleet_machine *b = fleet->machines[1];
+
+    fleet_session(a, "s", "m", "p");
+    fleet_sync(a);
+    fleet_sync(b);
+    fleet_observations(b, "m", T0 - 1000, 3, "of b");
+    fleet_sql(b, "DELETE FROM observations WHERE id=3");
+    fleet_observations(a, "m", T0, MANY, "of a");
+    fleet_sync(a);
+    fleet_pull(b, NULL);
+    CHECK_INT(fleet_int(b, "SELECT min(id) FROM observations WHERE title LIKE 'of a%%'"), 4);
+    fleet_free(fleet);
+}
+
 TEST_LIST(TEST_ROW(many_rows_of_all_tables_arrive_whole),
           TEST_ROW(a_row_that_the_database_refuses_keeps_no_other_away),
           TEST_ROW(equal_titles_of_one_session_in_one_batch_are_both_kept),
-          TEST_ROW(what_is_written_between_the_plan_and_the_lock_is_a_change_of_this_machine));
+          TEST_ROW(what_is_written_between_the_plan_and_the_lock_is_a_change_of_this_machine),
+          TEST_ROW(rows_that_arrive_get_no_number_that_was_ever_given));

@@ -314,6 +314,36 @@ TEST(a_dry_run_tells_what_would_change_and_changes_nothing)
     fleet_free(fleet);
 }
 
+TEST(two_machines_that_read_the_same_and_hold_other_rows_are_told)
+{
+    struct fleet *fleet = fleet_new(2);
+    struct fleet_machine *a = fleet->machines[0];
+    struct fleet_machine *b = fleet->machines[1];
+    struct mb_engine_config config = fleet_config(b);
+    struct mb_engine *engine = NULL;
+    struct mb_status_report report;
+    struct mb_error err;
+    char *path = mb_file_join(b->state_dir, "state.db");
+    sqlite3 *db = NULL;
+
+    fleet_session(a, "s", "m", "p");
+    fleet_sync(a);
+    fleet_sync(b);
+    CHECK_INT(sqlite3_open(path, &db), SQLITE_OK); /* as a fault of ours might leave it */
+    CHECK_INT(sqlite3_exec(db, "UPDATE meta SET value=replace(value,'0','1') WHERE key='digest'",
+                           NULL, NULL, NULL),
+              SQLITE_OK);
+    CHECK_INT(sqlite3_changes(db), 1);
+    (void)sqlite3_close(db);
+    free(path);
+    fleet_pull(b, NULL);
+    CHECK_OK(mb_engine_open(&config, &engine, &err), &err);
+    CHECK_OK(mb_engine_status(engine, &report, &err), &err);
+    CHECK(strstr(report.digest_alarm, "holds other rows") != NULL);
+    mb_engine_close(engine);
+    fleet_free(fleet);
+}
+
 TEST_LIST(TEST_ROW(a_damaged_segment_keeps_nothing_else_from_being_merged),
           TEST_ROW(a_torn_segment_is_noticed), TEST_ROW(a_missing_segment_is_noticed),
           TEST_ROW(swapped_segments_are_noticed),
@@ -321,4 +351,5 @@ TEST_LIST(TEST_ROW(a_damaged_segment_keeps_nothing_else_from_being_merged),
           TEST_ROW(an_object_of_a_later_format_is_refused_and_not_guessed_at),
           TEST_ROW(an_object_with_an_unknown_flag_is_refused),
           TEST_ROW(foreign_objects_in_the_store_do_no_harm),
-          TEST_ROW(a_dry_run_tells_what_would_change_and_changes_nothing));
+          TEST_ROW(a_dry_run_tells_what_would_change_and_changes_nothing),
+          TEST_ROW(two_machines_that_read_the_same_and_hold_other_rows_are_told));

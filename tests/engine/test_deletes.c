@@ -283,6 +283,140 @@ TEST(what_came_since_does_not_raise_the_bound_for_what_went)
     fleet_free(fleet);
 }
 
+TEST(a_deleted_row_stays_dead_where_it_was_deleted_by_another_machine)
+{
+    struct fleet *fleet = fleet_new(3);
+    struct fleet_machine *a = fleet->machines[0];
+    struct fleet_machine *b = fleet->machines[1];
+    struct fleet_machine *c = fleet->machines[2];
+    struct mb_push_request full = {.is_full = true};
+
+    fleet_session(a, "s", "m", "p");
+    fleet_observations(a, "m", T0, 5, "x");
+    fleet_settle(fleet, 2);
+    fleet_sql(a, "DELETE FROM observations WHERE title='x 3'");
+    fleet_push(a, NULL);
+    fleet_pull(b, NULL);
+    fleet_push(c, &full); /* it has not heard of the delete */
+    fleet_pull(b, NULL);
+    CHECK_INT(fleet_int(b, "SELECT count(*) FROM observations"), 4);
+    fleet_free(fleet);
+}
+
+TEST(deletes_are_in_what_fills_an_emptied_store)
+{
+    struct fleet *fleet = fleet_new(2);
+    struct fleet_machine *a = fleet->machines[0];
+    struct fleet_machine *b = fleet->machines[1];
+    struct fleet_keys keys;
+
+    fleet_session(a, "s", "m", "p");
+    fleet_observations(a, "m", T0, 5, "x");
+    fleet_settle(fleet, 2);
+    fleet_sql(a, "DELETE FROM observations WHERE title='x 3'");
+    fleet_push(a, NULL);
+    keys = fleet_keys(fleet, "projects/");
+    for (size_t i = 0; i < keys.count; i++) {
+        fleet_delete(fleet, keys.keys[i]);
+    }
+    fleet_keys_free(&keys);
+    fleet_sync(a);
+    fleet_pull(b, NULL);
+    CHECK_INT(fleet_int(b, "SELECT count(*) FROM observations"), 4);
+    fleet_free(fleet);
+}
+
+TEST(a_change_that_was_not_sent_before_its_row_was_deleted_elsewhere_is_listed_here)
+{
+    struct fleet *fleet = make_pair(3);
+    struct fleet_machine *a = fleet->machines[0];
+    struct fleet_machine *b = fleet->machines[1];
+
+    fleet_sql(a, "DELETE FROM observations WHERE title='x 1'");
+    fleet_push(a, NULL);
+    fleet_sql(b, "UPDATE observations SET merged_into_project='other' WHERE title='x 1'");
+    fleet_pull(b, NULL);
+    CHECK_INT(fleet_int(b, "SELECT count(*) FROM observations"), 2);
+    CHECK_INT(fleet_conflict_count(b), 1);
+    fleet_free(fleet);
+}
+
+TEST(a_summary_that_is_now_under_another_rowid_was_not_deleted)
+{
+    struct fleet *fleet = make_pair(0);
+    struct fleet_machine *a = fleet->machines[0];
+
+    fleet_summary(a, "m", T0, "request");
+    fleet_settle(fleet, 2);
+    fleet_sql(a, "UPDATE session_summaries SET id=id+100");
+    fleet_push(a, NULL);
+    CHECK_INT(a->pushed.rows_sent, 0);
+    fleet_settle(fleet, 2);
+    check_count(fleet, "session_summaries", 1);
+    fleet_free(fleet);
+}
+
+TEST(a_machine_that_holds_deletes_alarms_nobody)
+{
+    struct fleet *fleet = make_pair(40);
+    struct fleet_machine *a = fleet->machines[0];
+    struct fleet_machine *b = fleet->machines[1];
+    struct mb_status_report report;
+
+    for (int i = 0; i < 2; i++) {
+        fleet_sql(a, "DELETE FROM observations WHERE id IN (SELECT id FROM observations LIMIT 15)");
+        fleet_push(a, NULL);
+    }
+    fleet_observation(b, "m", T0 + 100, "so that b has something to say");
+    fleet_sync(b);
+    fleet_status(b, &report);
+    CHECK_INT(report.deletes_held_in, 30);
+    fleet_pull(a, NULL);
+    fleet_status(a, &report);
+    CHECK_TEXT(report.digest_alarm, "");
+    fleet_free(fleet);
+}
+
+TEST(what_a_clean_up_removed_is_not_put_back_by_a_full_push)
+{
+    struct fleet *fleet = make_pair(5);
+    struct fleet_machine *a = fleet->machines[0];
+    struct fleet_machine *b = fleet->machines[1];
+    struct mb_push_request full = {.is_full = true};
+
+    fleet_sql(a, "DELETE FROM observations WHERE title='x 1'");
+    fleet_sql(a, "INSERT INTO schema_versions(version,applied_at) VALUES(900,'now')");
+    fleet_sync(a);
+    fleet_push(b, &full);
+    fleet_sync(a);
+    CHECK_INT(fleet_int(a, "SELECT count(*) FROM observations"), 4);
+    CHECK_INT(fleet_int(b, "SELECT count(*) FROM observations"), 5);
+    fleet_free(fleet);
+}
+
+TEST(a_child_that_was_kept_moves_to_its_session_when_that_is_made_again)
+{
+    struct fleet *fleet = make_pair(0);
+    struct fleet_machine *a = fleet->machines[0];
+    struct fleet_machine *b = fleet->machines[1];
+
+    fleet_observation(b, "m", T0 + 100, "the child");
+    fleet_sql(a, "DELETE FROM sdk_sessions");
+    fleet_push(a, NULL);
+    fleet_sync(b); /* the child hangs on a stub now */
+    CHECK_INT(fleet_int(b, "SELECT count(*) FROM sdk_sessions WHERE content_session_id='s'"), 0);
+    fleet_session(b, "s", "again", "p");
+    fleet_settle(fleet, 2);
+    for (size_t i = 0; i < fleet->count; i++) {
+        CHECK_INT(fleet_int(fleet->machines[i], "SELECT count(*) FROM observations o"
+                                                " JOIN sdk_sessions s USING(memory_session_id)"
+                                                " WHERE s.content_session_id='s'"),
+                  1);
+        CHECK_INT(fleet_int(fleet->machines[i], "SELECT count(*) FROM sdk_sessions"), 1);
+    }
+    fleet_free(fleet);
+}
+
 TEST_LIST(TEST_ROW(what_came_since_does_not_raise_the_bound_for_what_went),
           TEST_ROW(a_delete_travels),
           TEST_ROW(a_deleted_row_does_not_come_back_when_everything_is_published_again),
@@ -298,4 +432,11 @@ TEST_LIST(TEST_ROW(what_came_since_does_not_raise_the_bound_for_what_went),
           TEST_ROW(many_deletes_that_arrive_without_a_persons_word_are_held_here),
           TEST_ROW(what_a_migration_of_claude_mem_removes_is_no_delete),
           TEST_ROW(an_empty_database_deletes_nothing_and_is_healed),
-          TEST_ROW(three_deletes_of_which_one_was_made_again_by_hand));
+          TEST_ROW(three_deletes_of_which_one_was_made_again_by_hand),
+          TEST_ROW(a_deleted_row_stays_dead_where_it_was_deleted_by_another_machine),
+          TEST_ROW(deletes_are_in_what_fills_an_emptied_store),
+          TEST_ROW(a_change_that_was_not_sent_before_its_row_was_deleted_elsewhere_is_listed_here),
+          TEST_ROW(a_summary_that_is_now_under_another_rowid_was_not_deleted),
+          TEST_ROW(a_machine_that_holds_deletes_alarms_nobody),
+          TEST_ROW(what_a_clean_up_removed_is_not_put_back_by_a_full_push),
+          TEST_ROW(a_child_that_was_kept_moves_to_its_session_when_that_is_made_again));

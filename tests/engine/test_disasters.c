@@ -60,6 +60,9 @@ TEST(a_cloned_disk_gets_an_id_of_its_own_and_nothing_is_lost)
 
     fleet_observation(a, "m", T0 + 100, "by the original");
     fleet_observation(twin, "m", T0 + 101, "by the clone");
+    (void)snprintf(id, sizeof id, "%s", fleet_machine_id(a));
+    fleet_push(twin, NULL); /* before the original has written anything */
+    CHECK(strcmp(id, fleet_machine_id(twin)) != 0);
     fleet_settle(fleet, 3);
     (void)snprintf(id, sizeof id, "%s", fleet_machine_id(a));
     CHECK(strcmp(id, fleet_machine_id(twin)) != 0);
@@ -305,6 +308,92 @@ TEST(a_database_of_something_else_is_refused_and_left_alone)
     fleet_free(fleet);
 }
 
+/* The rolled back machine does not see that its number was given before. */
+TEST(of_two_segments_of_one_number_both_are_read)
+{
+    struct fleet *fleet = make_fleet(2, 5);
+    struct fleet_machine *a = fleet->machines[0];
+    struct fleet_machine *b = fleet->machines[1];
+    struct fleet_machine *kept = clone_machine(a);
+    struct fleet_keys heads;
+    struct mb_error err;
+    size_t size = 0;
+    uint8_t *data;
+
+    fleet_observation(a, "m", T0 + 100, "sent, then rolled back");
+    fleet_push(a, NULL);
+    fleet_pull(b, NULL);
+    heads = fleet_keys(fleet, "/heads/");
+    for (size_t i = 0; i < heads.count; i++) {
+        fleet_delete(fleet, heads.keys[i]);
+    }
+    fleet_keys_free(&heads);
+    fleet_close_db(a);
+    data = fleet_read_file(kept->db_path, &size);
+    fleet_write_file(a->db_path, data, size);
+    free(data);
+    CHECK_OK(mb_file_remove_tree(a->state_dir, &err), &err);
+    fleet_copy_folder(kept->state_dir, a->state_dir);
+    fleet_observation(a, "m", T0 + 101, "after");
+    fleet_push(a, NULL);
+    fleet_pull(b, NULL);
+    CHECK_INT(fleet_int(b, "SELECT count(*) FROM observations WHERE title='after'"), 1);
+    fleet_free(fleet);
+}
+
+static void restore_database(struct fleet_machine *machine, uint8_t *data, size_t size)
+{
+    fleet_sql(machine, "PRAGMA wal_checkpoint(TRUNCATE)");
+    fleet_close_db(machine);
+    fleet_write_file(machine->db_path, data, size);
+    free(data);
+}
+
+static uint8_t *keep_database(struct fleet_machine *machine, size_t *size_out)
+{
+    fleet_sql(machine, "PRAGMA wal_checkpoint(TRUNCATE)");
+    fleet_close_db(machine);
+    return fleet_read_file(machine->db_path, size_out);
+}
+
+TEST(a_restored_database_brings_no_deleted_row_back)
+{
+    struct fleet *fleet = make_fleet(2, 5);
+    struct fleet_machine *a = fleet->machines[0];
+    size_t size = 0;
+    uint8_t *data = keep_database(a, &size);
+
+    fleet_sql(a, "DELETE FROM observations WHERE title='x 1'");
+    fleet_settle(fleet, 2);
+    restore_database(a, data, size);
+    fleet_settle(fleet, 2);
+    check_observations(fleet, 4);
+    fleet_free(fleet);
+}
+
+TEST(a_restored_database_brings_no_deleted_copy_back)
+{
+    struct fleet *fleet = fleet_new(2);
+    struct fleet_machine *a = fleet->machines[0];
+    size_t size = 0;
+    uint8_t *data;
+
+    for (int i = 0; i < 2; i++) {
+        fleet_session(a, i == 0 ? "s0" : "s1", i == 0 ? "m0" : "m1", "p");
+        fleet_observation(a, i == 0 ? "m0" : "m1", T0, "the same row");
+    }
+    fleet_settle(fleet, 2);
+    check_observations(fleet, 2);
+    data = keep_database(a, &size);
+    fleet_sql(a, "DELETE FROM observations WHERE id=1");
+    fleet_settle(fleet, 2);
+    check_observations(fleet, 1);
+    restore_database(a, data, size);
+    fleet_settle(fleet, 2);
+    check_observations(fleet, 1);
+    fleet_free(fleet);
+}
+
 TEST_LIST(TEST_ROW(a_cloned_disk_gets_an_id_of_its_own_and_nothing_is_lost),
           TEST_ROW(a_clone_with_the_same_os_machine_id_is_noticed_by_its_heads),
           TEST_ROW(a_machine_that_was_rolled_back_loses_nothing_that_it_had_sent),
@@ -317,4 +406,7 @@ TEST_LIST(TEST_ROW(a_cloned_disk_gets_an_id_of_its_own_and_nothing_is_lost),
           TEST_ROW(status_can_be_read_while_another_process_holds_the_lock),
           TEST_ROW(status_before_anything_was_set_up_says_so),
           TEST_ROW(no_database_is_an_error_with_a_name),
-          TEST_ROW(a_database_of_something_else_is_refused_and_left_alone));
+          TEST_ROW(a_database_of_something_else_is_refused_and_left_alone),
+          TEST_ROW(of_two_segments_of_one_number_both_are_read),
+          TEST_ROW(a_restored_database_brings_no_deleted_row_back),
+          TEST_ROW(a_restored_database_brings_no_deleted_copy_back));

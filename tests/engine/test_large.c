@@ -258,10 +258,39 @@ TEST(the_losing_value_of_a_conflict_is_kept_whole)
     fleet_free(fleet);
 }
 
+TEST(an_outbox_of_several_segments_arrives_whole)
+{
+    struct fleet *fleet = fleet_new(2);
+    struct fleet_machine *a = fleet->machines[0];
+    struct fleet_machine *b = fleet->machines[1];
+    struct fleet_keys keys;
+
+    fleet_session(a, "s", "m", "p");
+    for (int i = 0; i < 4; i++) {
+        fleet_sql(a,
+                  "INSERT INTO user_prompts(session_db_id,content_session_id,prompt_number"
+                  ",prompt_text,created_at,created_at_epoch)"
+                  " VALUES(1,'s',%d,printf('%%.*c',%d,char(1)),'x',%lld)",
+                  i, LARGE_TEXT, (long long)(T0 + i));
+    }
+    fleet_push(a, NULL);
+    CHECK_INT(a->pushed.rows_sent, 5);
+    keys = fleet_keys(fleet, "/segments/");
+    CHECK(keys.count > 1);
+    fleet_keys_free(&keys);
+    fleet_pull(b, NULL);
+    CHECK_INT(b->pulled.rows_inserted, 5);
+    CHECK_INT(
+        fleet_int(b, "SELECT count(*) FROM user_prompts WHERE length(prompt_text)=%d", LARGE_TEXT),
+        4);
+    fleet_free(fleet);
+}
+
 TEST_LIST(TEST_ROW(a_change_in_a_large_table_is_found_by_a_window_that_moves_on),
           TEST_ROW(a_large_table_is_looked_at_whole_after_four_hours),
           TEST_ROW(a_fold_stays_far_below_what_readers_take),
           TEST_ROW(a_row_that_is_healed_has_its_longest_text),
           TEST_ROW(a_session_that_is_healed_has_the_prompt_that_another_machine_added),
           TEST_ROW(a_session_that_is_made_again_has_its_longest_prompt_everywhere),
-          TEST_ROW(the_losing_value_of_a_conflict_is_kept_whole));
+          TEST_ROW(the_losing_value_of_a_conflict_is_kept_whole),
+          TEST_ROW(an_outbox_of_several_segments_arrives_whole));

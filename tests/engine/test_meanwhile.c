@@ -412,6 +412,25 @@ TEST(what_a_killed_merge_wrote_is_not_sent_back_as_a_change_of_ours)
     fleet_free(fleet);
 }
 
+TEST(a_second_copy_that_a_killed_merge_wrote_is_found_again)
+{
+    struct fleet *fleet = fleet_new(2);
+    struct fleet_machine *a = fleet->machines[0];
+    struct fleet_machine *b = fleet->machines[1];
+
+    for (int i = 0; i < 2; i++) {
+        fleet_session(a, i == 0 ? "s0" : "s1", i == 0 ? "m0" : "m1", "p");
+        fleet_observation(a, i == 0 ? "m0" : "m1", T0, "the same row");
+    }
+    fleet_sync(a);
+    pull_and_die(b);
+    CHECK_INT(fleet_int(b, "SELECT count(*) FROM observations"), 2);
+    fleet_push(b, NULL);
+    CHECK_INT(b->pushed.rows_sent, 0);
+    fleet_settle(fleet, 2);
+    fleet_free(fleet);
+}
+
 TEST_LIST(TEST_ROW(deletes_that_arrived_and_were_held_stay_held_through_a_heal),
           TEST_ROW(accepting_deletes_releases_what_was_held_and_holds_what_was_not_shown),
           TEST_ROW(a_session_made_while_the_database_is_opened_is_captured_with_its_rows),
@@ -422,4 +441,5 @@ TEST_LIST(TEST_ROW(deletes_that_arrived_and_were_held_stay_held_through_a_heal),
           TEST_ROW(a_row_edited_by_hand_stays_as_it_was_elsewhere),
           TEST_ROW(what_a_killed_merge_wrote_is_not_sent_back_as_a_change_of_ours),
           TEST_ROW(tool_uses_that_came_before_they_were_switched_on_come_off_the_shelf),
-          TEST_ROW(tool_uses_that_were_switched_off_miss_nothing));
+          TEST_ROW(tool_uses_that_were_switched_off_miss_nothing),
+          TEST_ROW(a_second_copy_that_a_killed_merge_wrote_is_found_again));

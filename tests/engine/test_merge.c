@@ -280,6 +280,7 @@ TEST(orphans_travel_and_hang_on_a_stub_that_is_not_published)
     fleet_observation(a, "nobody", T0, "lost child");
     for (size_t round = 0; round < 3; round++) {
         for (size_t i = 0; i < 3; i++) {
+            fleet->machines[i]->now_ms += 86400000; /* everything is looked at */
             fleet_sync(fleet->machines[i]);
         }
     }
@@ -293,6 +294,7 @@ TEST(orphans_travel_and_hang_on_a_stub_that_is_not_published)
                   0);
         fleet_check_db(fleet->machines[i]);
     }
+    CHECK_INT(fleet_int(a, "SELECT count(*) FROM sdk_sessions"), 0);
     fleet_free(fleet);
 }
 
@@ -393,6 +395,8 @@ TEST(what_is_not_memory_never_leaves_the_machine)
 
     fleet_session(a, "s", "m", "p");
     fleet_session(a, "junk", "m-junk", "observer-sessions");
+    fleet_observation(a, "m", T0, "of the observer");
+    fleet_sql(a, "UPDATE observations SET project='observer-sessions'");
     fleet_sql(a, "INSERT INTO"
                  " pending_messages(session_db_id,content_session_id,message_type,created_at_epoch)"
                  " VALUES(1,'s','summarize',1)");
@@ -407,6 +411,85 @@ TEST(what_is_not_memory_never_leaves_the_machine)
     CHECK_INT(fleet_int(b, "SELECT count(*) FROM sync_state"), 0);
     CHECK_INT(fleet_int(b, "SELECT count(*) FROM tool_uses"), 0);
     CHECK_INT(fleet_int(b, "SELECT count(*) FROM sdk_sessions"), 1);
+    CHECK_INT(fleet_int(b, "SELECT count(*) FROM observations"), 0);
+    fleet_free(fleet);
+}
+
+TEST(what_came_from_elsewhere_is_not_new_to_claude_mems_own_sync)
+{
+    struct fleet *fleet = fleet_new(2);
+    struct fleet_machine *a = fleet->machines[0];
+    struct fleet_machine *b = fleet->machines[1];
+
+    fleet_session(a, "s", "m", "p");
+    fleet_observations(a, "m", T0, 3, "many at once");
+    fleet_summary(a, "m", T0, "one");
+    fleet_prompt(a, "s", T0, "one");
+    fleet_sync(a);
+    fleet_sync(b);
+    CHECK_INT(fleet_int(b, "SELECT (SELECT count(*) FROM observations WHERE synced_at IS NULL) +"
+                           " (SELECT count(*) FROM session_summaries WHERE synced_at IS NULL) +"
+                           " (SELECT count(*) FROM user_prompts WHERE synced_at IS NULL)"),
+              0);
+    CHECK_INT(fleet_int(a, "SELECT count(*) FROM observations WHERE synced_at IS NULL"), 3);
+    fleet_free(fleet);
+}
+
+TEST(a_text_that_was_cut_here_stays_whole_elsewhere)
+{
+    struct fleet *fleet = fleet_new(2);
+    struct fleet_machine *a = fleet->machines[0];
+    struct fleet_machine *b = fleet->machines[1];
+
+    fleet_session(a, "s", "m", "p");
+    fleet_sql(a, "UPDATE sdk_sessions SET user_prompt='a prompt that is long'");
+    fleet_settle(fleet, 1);
+    fleet_sql(a, "UPDATE sdk_sessions SET user_prompt='a prompt'");
+    fleet_push(a, NULL);
+    CHECK_INT(a->pushed.rows_sent, 0);
+    fleet_sync(b);
+    CHECK_TEXT(fleet_text(b, "SELECT user_prompt FROM sdk_sessions"), "a prompt that is long");
+    fleet_sql(b, "UPDATE sdk_sessions SET custom_title='named'");
+    fleet_sync(b);
+    fleet_sync(a); /* now the whole row is looked at */
+    CHECK_TEXT(fleet_text(a, "SELECT custom_title FROM sdk_sessions"), "named");
+    CHECK_INT(a->pushed.rows_sent, 0);
+    fleet_free(fleet);
+}
+
+TEST(a_change_made_today_wins_over_a_row_that_this_machine_made_by_a_clock_in_2035)
+{
+    struct fleet *fleet = fleet_new(2);
+    struct fleet_machine *a = fleet->machines[0];
+    struct fleet_machine *b = fleet->machines[1];
+
+    fleet_session(a, "s", "m", "p");
+    fleet_observation(a, "m", 2060000000001, "x"); /* captured when the clock was right again */
+    fleet_sync(a);
+    fleet_sync(b);
+    fleet_sql(a, "UPDATE observations SET project='today'");
+    fleet_settle(fleet, 2);
+    CHECK_TEXT(fleet_text(a, "SELECT project FROM observations"), "today");
+    CHECK_TEXT(fleet_text(b, "SELECT project FROM observations"), "today");
+    fleet_free(fleet);
+}
+
+TEST(changes_are_in_order_though_the_clock_went_back_between_them)
+{
+    struct fleet *fleet = fleet_new(2);
+    struct fleet_machine *a = fleet->machines[0];
+    struct fleet_machine *b = fleet->machines[1];
+
+    fleet_session(a, "s", "m", "p");
+    fleet_settle(fleet, 1);
+    fleet_sql(a, "UPDATE sdk_sessions SET custom_title='z, the first'");
+    fleet_sync(a);
+    fleet_sync(b);
+    a->now_ms -= 3600000;
+    fleet_sql(a, "UPDATE sdk_sessions SET custom_title='a, the second'");
+    fleet_sync(a);
+    fleet_sync(b);
+    CHECK_TEXT(fleet_text(b, "SELECT custom_title FROM sdk_sessions"), "a, the second");
     fleet_free(fleet);
 }
 
@@ -425,4 +508,8 @@ TEST_LIST(TEST_ROW(two_machines_have_one_memory), TEST_ROW(a_second_sync_does_no
           TEST_ROW(columns_of_a_newer_claude_mem_pass_through_an_older_one),
           TEST_ROW(an_older_schema_parks_what_it_cannot_hold),
           TEST_ROW(machines_of_all_versions_share_one_memory),
-          TEST_ROW(what_is_not_memory_never_leaves_the_machine));
+          TEST_ROW(what_is_not_memory_never_leaves_the_machine),
+          TEST_ROW(what_came_from_elsewhere_is_not_new_to_claude_mems_own_sync),
+          TEST_ROW(a_text_that_was_cut_here_stays_whole_elsewhere),
+          TEST_ROW(a_change_made_today_wins_over_a_row_that_this_machine_made_by_a_clock_in_2035),
+          TEST_ROW(changes_are_in_order_though_the_clock_went_back_between_them));

@@ -223,6 +223,31 @@ TEST(a_change_that_the_window_has_not_come_to_is_not_written_over)
     fleet_free(fleet);
 }
 
+TEST(a_stub_that_becomes_a_true_session_is_published)
+{
+    struct fleet *fleet = fleet_new(0);
+    struct fleet_machine *a = fleet_add(fleet, "10.6.3");
+    struct fleet_machine *b = fleet_add(fleet, "10.6.3");
+
+    fleet_session(a, "s", "m", "p");
+    fleet_prompt(a, "s", T0, "prompt");
+    fleet_settle(fleet, 2);
+    fleet_sql(b, "DELETE FROM user_prompts");
+    fleet_sql(b, "DELETE FROM sdk_sessions");
+    fleet_prompt(a, "s", T0 + 1, "not seen by who deleted");
+    fleet_push(b, NULL);
+    fleet_sync(a); /* the new prompt keeps a stub */
+    CHECK_INT(fleet_int(a, "SELECT count(*) FROM sdk_sessions WHERE memory_session_id='s'"), 1);
+    fleet_sql(a, "UPDATE sdk_sessions SET memory_session_id='m2'"); /* it goes on here */
+    fleet_push(a, NULL);
+    CHECK_INT(a->pushed.rows_sent, 1);
+    fleet_settle(fleet, 2);
+    CHECK_INT(fleet_int(b, "SELECT count(*) FROM sdk_sessions WHERE content_session_id='s' AND"
+                           " memory_session_id IS NOT 's'"),
+              1);
+    fleet_free(fleet);
+}
+
 TEST_LIST(TEST_ROW(a_database_that_nobody_wrote_to_is_not_looked_at_again),
           TEST_ROW(a_database_that_another_has_open_is_not_looked_at_again_either),
           TEST_ROW(what_was_written_just_before_a_capture_is_not_believed_unchanged),
@@ -230,4 +255,5 @@ TEST_LIST(TEST_ROW(a_database_that_nobody_wrote_to_is_not_looked_at_again),
           TEST_ROW(a_row_that_goes_while_another_comes_is_missed),
           TEST_ROW(a_session_that_goes_while_another_comes_is_missed),
           TEST_ROW(children_follow_a_session_that_gets_its_name_late),
-          TEST_ROW(a_change_that_the_window_has_not_come_to_is_not_written_over));
+          TEST_ROW(a_change_that_the_window_has_not_come_to_is_not_written_over),
+          TEST_ROW(a_stub_that_becomes_a_true_session_is_published));

@@ -480,6 +480,80 @@ TEST(a_store_that_went_back_is_filled_by_a_reader_that_never_wrote)
     fleet_free(fleet);
 }
 
+TEST(a_change_without_its_row_is_in_what_fills_an_emptied_store)
+{
+    struct fleet *fleet = make_pair("13.25.3", 2);
+    struct fleet_machine *a = fleet->machines[0];
+    struct fleet_machine *b = fleet->machines[1];
+    struct fleet_machine *late = fleet_add(fleet, "13.25.3");
+    char *part = heads_of(a);
+    struct hidden hidden;
+    struct fleet_keys keys;
+
+    fleet_sql(b, "UPDATE observations SET project='changed' WHERE title='x 0'");
+    fleet_push(b, NULL); /* b is not seen again */
+    hide(fleet, part, &hidden);
+    free(part);
+    fleet_pull(late, NULL);
+    CHECK_INT(fleet_int(late, count_observations), 0);
+    show(fleet, &hidden);
+    keys = fleet_keys(fleet, "projects/");
+    for (size_t i = 0; i < keys.count; i++) {
+        fleet_delete(fleet, keys.keys[i]);
+    }
+    fleet_keys_free(&keys);
+    for (int i = 0; i < 3; i++) { /* believed at the second look */
+        late->now_ms += DAY_MS;
+        fleet_sync(late);
+    }
+    a->now_ms = late->now_ms;
+    fleet_sync(a);
+    CHECK_TEXT(fleet_text(a, "SELECT project FROM observations WHERE title='x 0'"), "changed");
+    fleet_free(fleet);
+}
+
+TEST(an_older_tombstone_that_comes_later_leaves_the_newer_one)
+{
+    struct fleet *fleet = fleet_new(3);
+    struct fleet_machine *a = fleet->machines[0];
+    struct fleet_machine *b = fleet->machines[1];
+    struct fleet_machine *c = fleet->machines[2];
+    struct fleet_machine *late;
+    struct mb_push_request full = {.is_full = true};
+    struct hidden of_a, of_c;
+    char *part_a;
+    char *part_c;
+
+    fleet_session(a, "s", NULL, "p");
+    fleet_settle(fleet, 2);
+    fleet_sql(a, "DELETE FROM sdk_sessions");
+    fleet_sync(a);
+    fleet_sync(b);
+    fleet_sync(c);
+    b->now_ms += 5000;
+    fleet_session(b, "s", NULL, "p"); /* made again */
+    fleet_push(b, NULL);
+    fleet_pull(c, NULL);
+    CHECK_INT(fleet_int(c, "SELECT count(*) FROM sdk_sessions"), 1);
+    fleet_sql(b, "DELETE FROM sdk_sessions"); /* and deleted again, of which c does not hear */
+    fleet_push(b, NULL);
+    fleet_push(c, &full);
+    part_a = heads_of(a);
+    part_c = heads_of(c);
+    late = fleet_add(fleet, "13.25.3");
+    hide(fleet, part_a, &of_a);
+    hide(fleet, part_c, &of_c);
+    fleet_pull(late, NULL); /* the newer tombstone */
+    show(fleet, &of_a);
+    fleet_pull(late, NULL); /* the older one */
+    show(fleet, &of_c);
+    fleet_pull(late, NULL); /* the row between them */
+    CHECK_INT(fleet_int(late, "SELECT count(*) FROM sdk_sessions"), 0);
+    free(part_a);
+    free(part_c);
+    fleet_free(fleet);
+}
+
 /* clang-format off */
 TEST_LIST(
     TEST_ROW(a_session_deleted_and_made_again_between_two_captures_lives),
@@ -495,5 +569,7 @@ TEST_LIST(
     TEST_ROW(columns_that_an_older_claude_mem_lacked_when_its_state_was_lost_come_with_its_upgrade),
     TEST_ROW(a_head_that_comes_late_is_read_beside_the_newer_one),
     TEST_ROW(a_reader_that_slept_through_a_fold_misses_nothing),
-    TEST_ROW(a_store_that_went_back_is_filled_by_a_reader_that_never_wrote));
+    TEST_ROW(a_store_that_went_back_is_filled_by_a_reader_that_never_wrote),
+          TEST_ROW(a_change_without_its_row_is_in_what_fills_an_emptied_store),
+          TEST_ROW(an_older_tombstone_that_comes_later_leaves_the_newer_one));
 /* clang-format on */

@@ -167,10 +167,45 @@ TEST(a_full_disk_is_said_wherever_it_stops_a_pull_and_costs_no_row)
     fleet_free(fleet);
 }
 
+/* ---- while a push is under way ---- */
+
+static bool was_segment_put;
+
+static int look_for_heads(void *context, const char *name, struct mb_error *err)
+{
+    struct fleet_machine *machine = context;
+    struct fleet_keys heads = fleet_keys(machine->fleet, "/heads/");
+    struct fleet_keys segments = fleet_keys(machine->fleet, "/segments/");
+
+    (void)err;
+    if (strcmp(name, "segment-put") == 0) {
+        CHECK_INT(segments.count, 1);
+        CHECK_INT(heads.count, 0);
+        was_segment_put = true;
+    }
+    fleet_keys_free(&heads);
+    fleet_keys_free(&segments);
+    return 0;
+}
+
+TEST(a_head_lists_only_what_the_store_has)
+{
+    struct fleet *fleet = fleet_new(1);
+    struct fleet_machine *a = fleet->machines[0];
+
+    fleet_session(a, "s", "m", "p");
+    a->env.step = look_for_heads;
+    was_segment_put = false;
+    fleet_push(a, NULL);
+    CHECK(was_segment_put);
+    fleet_free(fleet);
+}
+
 /* clang-format off */
 TEST_LIST(
     TEST_ROW(a_value_that_the_worker_changes_between_capture_and_merge_is_a_change),
     TEST_ROW(a_session_that_the_worker_makes_again_between_capture_and_merge_is_no_unique_error),
     TEST_ROW(a_capture_killed_among_thousands_of_rows_begins_again),
-    TEST_ROW(a_full_disk_is_said_wherever_it_stops_a_pull_and_costs_no_row));
+    TEST_ROW(a_full_disk_is_said_wherever_it_stops_a_pull_and_costs_no_row),
+          TEST_ROW(a_head_lists_only_what_the_store_has));
 /* clang-format on */

@@ -235,10 +235,30 @@ TEST(replace_reports_a_disk_that_fills_up_in_the_middle)
     free(folder);
 }
 
+TEST(rename_syncs_the_folder_and_says_when_that_failed)
+{
+    struct mb_error err;
+    char *folder = NULL;
+    char *path = NULL;
+    char *final = NULL;
+
+    make_old(&folder, &path);
+    final = mb_file_join(folder, "final");
+    arm(3, EIO); /* rename, folder opened, folder synced */
+    CHECK_FAILS(mb_file_rename(path, final, &err), &err, MB_ERR_FAILED);
+    CHECK_INT(plan.call_count, 3);
+    mb_file_set_calls(NULL);
+    check_content(final, "old");
+    free(final);
+    free(path);
+    free(folder);
+}
+
 TEST_LIST(TEST_ROW(replace_survives_a_full_disk_at_every_call),
           TEST_ROW(replace_survives_an_io_error_at_every_call),
           TEST_ROW(replace_survives_a_folder_that_became_read_only_at_every_call),
           TEST_ROW(replace_says_unknown_outcome_when_only_the_folder_s_fsync_failed),
           TEST_ROW(replace_accepts_file_systems_that_cannot_sync_a_folder),
           TEST_ROW(replace_goes_on_after_short_and_interrupted_calls),
-          TEST_ROW(replace_reports_a_disk_that_fills_up_in_the_middle));
+          TEST_ROW(replace_reports_a_disk_that_fills_up_in_the_middle),
+          TEST_ROW(rename_syncs_the_folder_and_says_when_that_failed));

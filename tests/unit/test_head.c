@@ -373,6 +373,11 @@ TEST(chain_is_the_documented_hash)
     memset(chain, 0, sizeof(chain));
     mb_head_chain(chain, 258, segment, chain);
     CHECK_BYTES(chain, expected, MB_CHAIN_SIZE);
+    memset(data, 0x22, MB_CHAIN_SIZE); /* what came before counts */
+    mb_digest_sha256(data, sizeof(data), expected);
+    memset(chain, 0x22, sizeof(chain));
+    mb_head_chain(chain, 258, segment, chain);
+    CHECK_BYTES(chain, expected, MB_CHAIN_SIZE);
     /* The example of docs/FORMAT.md. */
     mb_digest_sha256("x", 1, segment);
     memset(chain, 0, sizeof(chain));
