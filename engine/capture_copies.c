@@ -12,10 +12,16 @@
 /* How many rows may be seen before the sessions in memory are let go. */
 #define SESSIONS_KEPT 4096
 
+/* A row that is not mapped. */
+struct candidate {
+    int64_t rowid;
+    uint8_t first_id[MB_ROW_ID_SIZE]; /* with copy number 0: equal for equal rows */
+};
+
 static int compare_first_ids(const void *a, const void *b)
 {
-    const struct mb_capture_candidate *left = a;
-    const struct mb_capture_candidate *right = b;
+    const struct candidate *left = a;
+    const struct candidate *right = b;
 
     return memcmp(left->first_id, right->first_id, MB_ROW_ID_SIZE);
 }
@@ -25,12 +31,13 @@ static int compare_rowids(int64_t left, int64_t right)
     return left < right ? -1 : left > right;
 }
 
-static int compare_candidates(const void *a, const void *b)
+static int compare_hashes(const void *a, const void *b)
 {
-    const struct mb_capture_candidate *left = a;
-    const struct mb_capture_candidate *right = b;
+    uint32_t left, right;
 
-    return compare_rowids(left->rowid, right->rowid);
+    memcpy(&left, a, sizeof(left));
+    memcpy(&right, b, sizeof(right));
+    return left < right ? -1 : left > right;
 }
 
 static int compare_members(const void *a, const void *b)
@@ -178,10 +185,30 @@ static int number_unique(struct mb_capture *capture, int table, struct mb_captur
     return 0;
 }
 
+/* *there_out: it is there, and may leave the machine. */
+static int read_candidate(struct mb_capture *capture, int table, int64_t rowid,
+                          struct candidate *item_out, bool *there_out, struct mb_error *err)
+{
+    struct mb_live_row row;
+    struct mb_stmt *stmt;
+    int step = mb_capture_breathe(capture, err) != 0
+                   ? -1
+                   : mb_live_find(capture->engine, table, rowid, &row, &stmt, err);
+
+    *there_out = step == 1 && !row.is_excluded;
+    if (*there_out) {
+        item_out->rowid = rowid;
+        mb_live_row_id(capture->engine, &row, 0, item_out->first_id);
+    }
+    if (step == 1) {
+        mb_db_reset(stmt);
+    }
+    return step < 0 ? -1 : 0;
+}
+
 /* Adds equal candidates to the members and numbers them. */
-static int add_group(struct mb_capture *capture, int table,
-                     const struct mb_capture_candidate *equal, size_t count,
-                     struct mb_capture_candidates *list, struct mb_error *err)
+static int add_group(struct mb_capture *capture, int table, const struct candidate *equal,
+                     size_t count, struct mb_capture_candidates *list, struct mb_error *err)
 {
     struct mb_capture_member *group;
 
@@ -208,45 +235,105 @@ static int add_group(struct mb_capture *capture, int table,
                : number_group(capture, table, group, count, err);
 }
 
+/* Those of the hashes that are there more than once, ascending; given. */
+static size_t find_repeated(const uint32_t *hashes, size_t count, uint32_t **repeated_out)
+{
+    uint32_t *sorted = mb_alloc_copy(hashes, count * sizeof(*hashes));
+    size_t kept = 0;
+
+    qsort(sorted, count, sizeof(*sorted), compare_hashes);
+    for (size_t i = 1; i < count; i++) {
+        if (sorted[i] == sorted[i - 1] && (kept == 0 || sorted[kept - 1] != sorted[i])) {
+            sorted[kept++] = sorted[i];
+        }
+    }
+    *repeated_out = sorted;
+    return kept;
+}
+
+/* Reads the rows whose hash is there more than once: with few exceptions they are equal ones. */
+static int read_suspects(struct mb_capture *capture, int table,
+                         const struct mb_capture_candidates *list, struct candidate **suspects_out,
+                         size_t *count_out, struct mb_error *err)
+{
+    uint32_t *repeated = NULL;
+    size_t repeated_count = find_repeated(list->hashes, list->count, &repeated);
+    size_t capacity = 0;
+    int rc = 0;
+
+    *suspects_out = NULL;
+    *count_out = 0;
+    for (size_t i = 0; i < list->count && repeated_count > 0 && rc == 0; i++) {
+        bool is_there = false;
+        if (bsearch(&list->hashes[i], repeated, repeated_count, sizeof(*repeated),
+                    compare_hashes) == NULL) {
+            continue;
+        }
+        if (*count_out == capacity) {
+            capacity = capacity == 0 ? 64 : 2 * capacity;
+            *suspects_out = mb_alloc_resize(*suspects_out, capacity, sizeof(**suspects_out));
+        }
+        rc = read_candidate(capture, table, list->rowids[i], &(*suspects_out)[*count_out],
+                            &is_there, err);
+        *count_out += is_there ? 1 : 0;
+    }
+    free(repeated);
+    return rc;
+}
+
 static int number_equal(struct mb_capture *capture, int table, struct mb_capture_candidates *list,
                         struct mb_error *err)
 {
+    struct candidate *suspects = NULL;
+    size_t count = 0;
     size_t end;
+    int rc = -1;
 
-    if (list->count == 0) {
+    if (list->count < 2) {
         return 0;
     }
-    qsort(list->items, list->count, sizeof(*list->items), compare_first_ids);
-    for (size_t start = 0; start < list->count; start = end) {
+    if (read_suspects(capture, table, list, &suspects, &count, err) != 0) {
+        goto out;
+    }
+    if (count > 0) {
+        qsort(suspects, count, sizeof(*suspects), compare_first_ids);
+    }
+    for (size_t start = 0; start < count; start = end) {
         end = start + 1;
-        while (end < list->count &&
-               compare_first_ids(&list->items[end], &list->items[start]) == 0) {
+        while (end < count && compare_first_ids(&suspects[end], &suspects[start]) == 0) {
             end++;
         }
         if (end - start > 1 &&
-            add_group(capture, table, list->items + start, end - start, list, err) != 0) {
-            return -1;
+            add_group(capture, table, suspects + start, end - start, list, err) != 0) {
+            goto out;
         }
     }
-    qsort(list->items, list->count, sizeof(*list->items), compare_candidates);
     if (list->member_count > 0) {
         qsort(list->members, list->member_count, sizeof(*list->members), compare_members);
     }
-    return 0;
+    rc = 0;
+out:
+    free(suspects);
+    return rc;
 }
 
-/* The id of a row that has no equal one among the new ones: its first, unless that is another
- * row's. */
-int mb_capture_copies_single(struct mb_capture *capture, int table,
-                             const struct mb_capture_candidate *item,
+int mb_capture_copies_single(struct mb_capture *capture, int table, int64_t rowid,
                              struct mb_capture_member *member_out, struct mb_error *err)
 {
+    struct candidate item;
     enum id_class class = ID_UNKNOWN;
+    bool is_there = false;
 
     memset(member_out, 0, sizeof(*member_out));
-    member_out->rowid = item->rowid;
-    memcpy(member_out->id, item->first_id, MB_ROW_ID_SIZE);
-    if (!capture->is_blank && classify(capture, table, item->first_id, &class, err) != 0) {
+    if (read_candidate(capture, table, rowid, &item, &is_there, err) != 0) {
+        return -1;
+    }
+    if (!is_there) {
+        return 0;
+    }
+    member_out->rowid = rowid;
+    memcpy(member_out->id, item.first_id, MB_ROW_ID_SIZE);
+    if (classify(capture, table, item.first_id, &class, err) != 0) {
         return -1;
     }
     if (mb_profile_tables[table].is_unique) {
@@ -264,33 +351,26 @@ static int list_candidates(struct mb_capture *capture, int table,
                            struct mb_capture_candidates *list, struct mb_error *err)
 {
     struct mb_capture_scan *scan = &capture->scans[table];
+    size_t fresh_count = scan->fresh_count;
 
-    list->items = mb_alloc_zeroed(scan->fresh_count + 1, sizeof(*list->items));
-    for (size_t i = 0; i < scan->fresh_count; i++) {
-        struct mb_live_row row;
-        struct mb_stmt *stmt;
-        struct mb_capture_candidate *item = &list->items[list->count];
-        int step = mb_capture_breathe(capture, err) != 0
-                       ? -1
-                       : mb_live_find(capture->engine, table, scan->fresh[i], &row, &stmt, err);
-        if (step < 0) {
+    list->rowids = scan->fresh; /* what is left out is written over */
+    scan->fresh = NULL;
+    scan->fresh_count = 0;
+    list->hashes = mb_alloc((fresh_count + 1) * sizeof(*list->hashes));
+    for (size_t i = 0; i < fresh_count; i++) {
+        struct candidate item;
+        bool is_there = false;
+        if (read_candidate(capture, table, list->rowids[i], &item, &is_there, err) != 0) {
             return -1;
         }
-        if (step == 1 && !row.is_excluded) {
-            item->rowid = row.rowid;
-            mb_live_row_id(capture->engine, &row, 0, item->first_id);
-            list->count++;
-        }
-        if (step == 1) {
-            mb_db_reset(stmt);
+        if (is_there) {
+            memcpy(&list->hashes[list->count], item.first_id, sizeof(*list->hashes));
+            list->rowids[list->count++] = item.rowid;
         }
         if (i % SESSIONS_KEPT == 0) {
             mb_sessions_forget(capture->engine->sessions);
         }
     }
-    free(scan->fresh);
-    scan->fresh = NULL;
-    scan->fresh_count = 0;
     return 0;
 }
 
@@ -308,7 +388,8 @@ int mb_capture_copies_list(struct mb_capture *capture, int table,
 
 void mb_capture_copies_release(struct mb_capture_candidates *list)
 {
-    free(list->items);
+    free(list->rowids);
+    free(list->hashes);
     free(list->members);
     memset(list, 0, sizeof(*list));
 }

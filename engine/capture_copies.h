@@ -12,12 +12,6 @@
 
 #include "capture.h"
 
-/* A row that is not mapped. */
-struct mb_capture_candidate {
-    int64_t rowid;
-    uint8_t first_id[MB_ROW_ID_SIZE]; /* with copy number 0: equal for equal rows */
-};
-
 /* One of several equal rows, which are numbered together. */
 struct mb_capture_member {
     int64_t rowid;
@@ -26,10 +20,11 @@ struct mb_capture_member {
     bool has_id; /* else it is left unsynced */
 };
 
-struct mb_capture_candidates {
-    struct mb_capture_candidate *items; /* by rowid */
+struct mb_capture_candidates { /* rows that are not mapped */
+    int64_t *rowids;           /* ascending */
+    uint32_t *hashes;          /* of what makes rows equal, by row */
     size_t count;
-    struct mb_capture_member *members; /* those that have an equal one among the items, by rowid */
+    struct mb_capture_member *members; /* those that have an equal one among them, by rowid */
     size_t member_count;
 };
 
@@ -42,8 +37,7 @@ void mb_capture_copies_release(struct mb_capture_candidates *list);
 
 /* The id of a row that has no equal one among the new ones: its first, unless that is another
  * row's. Asked when its turn to be added has come. */
-MB_MUST_USE int mb_capture_copies_single(struct mb_capture *capture, int table,
-                                         const struct mb_capture_candidate *item,
+MB_MUST_USE int mb_capture_copies_single(struct mb_capture *capture, int table, int64_t rowid,
                                          struct mb_capture_member *member_out,
                                          struct mb_error *err);
 

@@ -258,24 +258,41 @@ static int add_row(struct mb_capture *capture, const struct mb_live_row *row,
     return publish(capture, row, id, &born, err);
 }
 
-static int add_member(struct mb_capture *capture, int table,
-                      const struct mb_capture_candidate *item,
-                      const struct mb_capture_member *member, struct mb_error *err)
+/* id NULL: the row's first one. */
+static int add_member(struct mb_capture *capture, int table, int64_t rowid, const uint8_t *id,
+                      struct mb_error *err)
 {
+    uint8_t first_id[MB_ROW_ID_SIZE];
     struct mb_live_row row;
     struct mb_stmt *stmt = NULL;
     int step = mb_capture_breathe(capture, err) != 0
                    ? -1
-                   : mb_live_find(capture->engine, table, item->rowid, &row, &stmt, err);
+                   : mb_live_find(capture->engine, table, rowid, &row, &stmt, err);
     int rc;
 
     if (step != 1) {
         return step; /* 0: gone while the worker had its turn */
     }
-    row.first_id = item->first_id;
-    rc = add_row(capture, &row, member->id, err);
+    mb_live_row_id(capture->engine, &row, 0, first_id);
+    row.first_id = first_id;
+    rc = add_row(capture, &row, id == NULL ? first_id : id, err);
     mb_db_reset(stmt);
     return rc;
+}
+
+static int add_next(struct mb_capture *capture, int table, int64_t rowid,
+                    const struct mb_capture_candidates *list, size_t *next, struct mb_error *err)
+{
+    struct mb_capture_member member;
+
+    if (*next < list->member_count && list->members[*next].rowid == rowid) {
+        member = list->members[(*next)++];
+    } else if (capture->is_blank) {
+        return add_member(capture, table, rowid, NULL, err);
+    } else if (mb_capture_copies_single(capture, table, rowid, &member, err) != 0) {
+        return -1;
+    }
+    return member.has_id ? add_member(capture, table, rowid, member.id, err) : 0;
 }
 
 /* Adds the rows by rowid, which is how they lie on the disk. */
@@ -286,16 +303,7 @@ static int add_all(struct mb_capture *capture, int table, const struct mb_captur
     size_t next = 0;
 
     for (size_t i = 0; i < list->count; i++) {
-        const struct mb_capture_candidate *item = &list->items[i];
-        struct mb_capture_member member;
-        int rc;
-        if (next < list->member_count && list->members[next].rowid == item->rowid) {
-            member = list->members[next++];
-        } else if (mb_capture_copies_single(capture, table, item, &member, err) != 0) {
-            return -1;
-        }
-        rc = member.has_id ? add_member(capture, table, item, &member, err) : 0;
-        if (rc != 0) {
+        if (add_next(capture, table, list->rowids[i], list, &next, err) != 0) {
             return -1;
         }
         if (i % SESSIONS_KEPT == SESSIONS_KEPT - 1) {
