@@ -112,12 +112,15 @@ static int build_list(struct mb_apply_bulk *bulk, const struct mb_record *record
     struct mb_write_list *list = &bulk->lists[bulk->count - bulk->first_waiting];
 
     list->count = 0;
+    list->hash_tries = 0;
     if (mb_write_insert_list(engine, record, known, list, err) != 0) {
         return -1;
     }
-    if (engine->schema->tables[known->table].hash_column >= 0 && is_taken(bulk, list)) {
+    while (engine->schema->tables[known->table].hash_column >= 0 && is_taken(bulk, list)) {
         const struct mb_value *memory = mb_write_list_find(list, "memory_session_id");
-        mb_write_list_salted_hash(list, (const char *)memory->data, known->id);
+        if (mb_write_list_hash(engine, list, (const char *)memory->data, known->id, err) != 0) {
+            return -1;
+        }
     }
     *list_out = list;
     return 0;

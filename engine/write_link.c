@@ -112,8 +112,8 @@ int mb_write_link_changed(struct mb_engine *engine, const struct mb_live_row *ro
             return -1;
         }
         if (is_taken) {
-            mb_write_list_salted_hash(list, memory, known->id);
-            mb_write_list_text(list, "content_hash", list->hash);
+            list->hash_tries = 1; /* not claude-mem's own: that is what is taken */
+            return mb_write_list_hash(engine, list, memory, known->id, err);
         }
     }
     return 0;

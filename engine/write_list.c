@@ -20,6 +20,7 @@
 
 #define SQL_MAX (64 * MB_KIB)
 #define HASH_HEX 16
+#define HASH_TRIES_MAX 20000 /* more than there may be equal rows */
 
 void mb_write_list_add(struct mb_write_list *list, const char *name, const struct mb_value *value)
 {
@@ -202,8 +203,9 @@ out:
 }
 
 /* claude-mem's hash of an observation: SHA-256(memory id, NUL, title, NUL, narrative), 16 digits.
- * With a salt where that one is taken by a row that is not the same. */
-void mb_write_list_salted_hash(struct mb_write_list *list, const char *memory, const uint8_t *salt)
+ * Where that one is taken by a row that is not the same, others of this row's own. */
+static void make_hash(struct mb_write_list *list, const char *memory,
+                      const uint8_t id[static MB_ROW_ID_SIZE])
 {
     const struct mb_value *parts[2] = {mb_write_list_find(list, "title"),
                                        mb_write_list_find(list, "narrative")};
@@ -217,8 +219,9 @@ void mb_write_list_salted_hash(struct mb_write_list *list, const char *memory, c
             mb_digest_update(digest, parts[i]->data, parts[i]->size);
         }
     }
-    if (salt != NULL) {
-        mb_digest_update(digest, salt, MB_ROW_ID_SIZE);
+    if (list->hash_tries > 0) {
+        mb_digest_update(digest, id, MB_ROW_ID_SIZE);
+        mb_digest_update(digest, &list->hash_tries, sizeof(list->hash_tries));
     }
     mb_digest_final(digest, full);
     mb_digest_free(digest);
@@ -247,15 +250,17 @@ int mb_write_list_hash_is_taken(struct mb_engine *engine, const char *memory, co
 int mb_write_list_hash(struct mb_engine *engine, struct mb_write_list *list, const char *memory,
                        const uint8_t id[static MB_ROW_ID_SIZE], struct mb_error *err)
 {
-    bool is_taken;
+    bool is_taken = true;
 
-    mb_write_list_salted_hash(list, memory, NULL);
-    if (mb_write_list_hash_is_taken(engine, memory, list->hash, &is_taken, err) != 0) {
-        return -1;
+    /* The row that this id stood for before the state was lost may hold the second one too. */
+    for (; is_taken && list->hash_tries < HASH_TRIES_MAX; list->hash_tries++) {
+        make_hash(list, memory, id);
+        if (mb_write_list_hash_is_taken(engine, memory, list->hash, &is_taken, err) != 0) {
+            return -1;
+        }
     }
-    if (is_taken) {
-        mb_write_list_salted_hash(list, memory, id);
+    if (mb_write_list_find(list, "content_hash") == NULL) {
+        mb_write_list_text(list, "content_hash", list->hash);
     }
-    mb_write_list_text(list, "content_hash", list->hash);
     return 0;
 }

@@ -15,6 +15,7 @@ struct mb_write_list {
     struct mb_value values[MB_WRITE_LIST_MAX];
     size_t count;
     char hash[2 * MB_DIGEST_SIZE + 1]; /* content_hash, where the list has one */
+    uint32_t hash_tries;               /* how many were made for it */
 };
 
 void mb_write_list_add(struct mb_write_list *list, const char *name, const struct mb_value *value);
@@ -36,15 +37,13 @@ bool mb_write_list_is_alike(const struct mb_write_list *a, const struct mb_write
 MB_MUST_USE int mb_write_list_update(struct mb_engine *engine, const char *table, int64_t rowid,
                                      const struct mb_write_list *list, struct mb_error *err);
 
-/* Adds content_hash for an observation under a memory id: claude-mem's own, or a salted one where
- * a row that is not the same has that. */
+/* Adds content_hash for an observation under a memory id: claude-mem's own, or where a row that is
+ * not the same has that, another. Called again, it puts the next one in its place. */
 MB_MUST_USE int mb_write_list_hash(struct mb_engine *engine, struct mb_write_list *list,
                                    const char *memory, const uint8_t id[static MB_ROW_ID_SIZE],
                                    struct mb_error *err);
 MB_MUST_USE int mb_write_list_hash_is_taken(struct mb_engine *engine, const char *memory,
                                             const char *hash, bool *taken_out,
                                             struct mb_error *err);
-/* Sets list->hash; salt may be NULL. */
-void mb_write_list_salted_hash(struct mb_write_list *list, const char *memory, const uint8_t *salt);
 
 #endif

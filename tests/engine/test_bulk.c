@@ -8,6 +8,7 @@
 
 #include "check.h"
 #include "env.h"
+#include "file.h"
 #include "fleet.h"
 #include "text.h"
 
@@ -103,6 +104,43 @@ TEST(equal_titles_of_one_session_in_one_batch_are_both_kept)
     fleet_free(fleet);
 }
 
+TEST(a_row_whose_own_hash_an_equal_row_has_is_not_kept_away)
+{
+    struct fleet *fleet = fleet_new(2);
+    struct fleet_machine *a = fleet->machines[0];
+    struct fleet_machine *b = fleet->machines[1];
+    struct mb_error err;
+
+    /* Four equal rows; b gives all but one of them hashes of their own. */
+    fleet_session(a, "s", "m", "p");
+    fleet_observation(a, "m", T0, "note");
+    for (int i = 1; i < 4; i++) {
+        fleet_sql(a,
+                  "INSERT INTO observations(memory_session_id,project,type,title,narrative,facts,"
+                  "content_hash,created_at,created_at_epoch) SELECT memory_session_id,project,type,"
+                  "title,narrative,facts,'other%d',created_at,created_at_epoch FROM observations "
+                  "WHERE id=1",
+                  i);
+    }
+    fleet_sync(a);
+    fleet_sync(b);
+    CHECK_INT(fleet_int(b, "SELECT count(*) FROM observations"), 4);
+    /* The second goes. The state is lost, and the others are numbered anew: the third as the second,
+     * which is dead, the fourth as the third; so the fourth comes back, and its hash is taken. */
+    fleet_sql(b, "DELETE FROM observations WHERE id=2");
+    fleet_sync(b);
+    fleet_sync(a);
+    CHECK_OK(mb_file_remove_tree(b->state_dir, &err), &err);
+    fleet_settle(fleet, 4);
+    for (size_t i = 0; i < 2; i++) {
+        struct mb_status_report report;
+        fleet_status(fleet->machines[i], &report);
+        CHECK_INT(report.rows_parked, 0);
+        CHECK_INT(fleet_int(fleet->machines[i], "SELECT count(*) FROM observations"), 3);
+    }
+    fleet_free(fleet);
+}
+
 /* ---- between the plan and the lock ---- */
 
 static int step_count;
@@ -181,5 +219,6 @@ TEST(rows_that_arrive_get_no_number_that_was_ever_given)
 TEST_LIST(TEST_ROW(many_rows_of_all_tables_arrive_whole),
           TEST_ROW(a_row_that_the_database_refuses_keeps_no_other_away),
           TEST_ROW(equal_titles_of_one_session_in_one_batch_are_both_kept),
+          TEST_ROW(a_row_whose_own_hash_an_equal_row_has_is_not_kept_away),
           TEST_ROW(what_is_written_between_the_plan_and_the_lock_is_a_change_of_this_machine),
           TEST_ROW(rows_that_arrive_get_no_number_that_was_ever_given));
