@@ -125,8 +125,9 @@ TEST(a_row_whose_own_hash_an_equal_row_has_is_not_kept_away)
     fleet_sync(a);
     fleet_sync(b);
     CHECK_INT(fleet_int(b, "SELECT count(*) FROM observations"), 4);
-    /* The second goes. The state is lost, and the others are numbered anew: the third as the second,
-     * which is dead, the fourth as the third; so the fourth comes back, and its hash is taken. */
+    /* The second goes. The state is lost, and the others are numbered anew: the third as the
+     * second, which is dead, the fourth as the third; so the fourth comes back, and its hash is
+     * taken. */
     fleet_sql(b, "DELETE FROM observations WHERE id=2");
     fleet_sync(b);
     fleet_sync(a);
