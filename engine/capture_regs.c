@@ -17,10 +17,11 @@
 
 #include "banned.h"
 
-/* Rows looked at by one capture, through a window that moves on; and the newest sessions, which
- * change most. */
+/* Rows looked at by one capture, through a window that moves on. Sessions change most: a wider one,
+ * and those that were started last. */
 #define WINDOW_ROWS 64
-#define RECENT_SESSIONS 32
+#define WINDOW_SESSIONS 256
+#define RECENT_SESSIONS 48
 
 static void describe(char *out, size_t size, const struct mb_profile_register *profile,
                      const struct mb_reg *from, const struct mb_reg *to)
@@ -320,6 +321,36 @@ static int look_at(struct mb_capture *capture, int table, int64_t after, int64_t
     return more < 0 ? -1 : 0;
 }
 
+static int64_t window_of(int table)
+{
+    return table == MB_TABLE_SESSIONS ? WINDOW_SESSIONS : WINDOW_ROWS;
+}
+
+/* The sessions that were started last, which may lie anywhere among those that came from elsewhere.
+ */
+static int look_at_recent(struct mb_capture *capture, struct mb_error *err)
+{
+    struct mb_engine *engine = capture->engine;
+    int64_t rowids[RECENT_SESSIONS];
+    struct mb_stmt *stmt;
+    int count = 0;
+    int step;
+
+    if (mb_db_query(engine->live,
+                    "SELECT id FROM sdk_sessions ORDER BY started_at_epoch DESC LIMIT ?1", &stmt,
+                    err) != 0) {
+        return -1;
+    }
+    mb_db_bind_int(stmt, 1, RECENT_SESSIONS);
+    while ((step = mb_db_step(stmt, err)) == 1) {
+        rowids[count++] = mb_db_int(stmt, 0);
+    }
+    for (int i = 0; i < count && step == 0; i++) {
+        step = mb_capture_regs_at(engine, MB_TABLE_SESSIONS, rowids[i], err);
+    }
+    return step;
+}
+
 /* The window moves on with each capture, until every row was seen since the marks last moved.
  * regs_after_<table>: the rowid that it has come to; sweep_left_<table>: rows still to be seen. */
 static int sweep(struct mb_capture *capture, int table, struct mb_error *err)
@@ -343,8 +374,8 @@ static int sweep(struct mb_capture *capture, int table, struct mb_error *err)
         rc = left <= 0 ? 0 : mb_state_set_int(state, left_key, left, err);
         goto out;
     }
-    if (look_at(capture, table, is_whole ? 0 : after, is_whole ? INT64_MAX : WINDOW_ROWS, &pairing,
-                &is_at_end, err) != 0) {
+    if (look_at(capture, table, is_whole ? 0 : after, is_whole ? INT64_MAX : window_of(table),
+                &pairing, &is_at_end, err) != 0) {
         goto out;
     }
     left = is_whole || left <= pairing.seen ? 0 : left - pairing.seen;
@@ -359,16 +390,11 @@ out:
 
 int mb_capture_regs_scan(struct mb_capture *capture, int table, struct mb_error *err)
 {
-    struct pairing pairing;
-    bool is_at_end;
-
     if (capture->is_first) {
         return 0; /* everything was just read */
     }
-    if (table == MB_TABLE_SESSIONS && !capture->options.is_in_merge &&
-        capture->row_count[table] > WINDOW_ROWS &&
-        look_at(capture, table, capture->sequence[table] - RECENT_SESSIONS, RECENT_SESSIONS,
-                &pairing, &is_at_end, err) != 0) {
+    if (table == MB_TABLE_SESSIONS && !capture->options.is_in_merge && !capture->is_whole &&
+        capture->row_count[table] > WINDOW_SESSIONS && look_at_recent(capture, err) != 0) {
         return -1;
     }
     return sweep(capture, table, err);

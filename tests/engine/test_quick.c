@@ -53,7 +53,7 @@ static void wait_until_settled(const char *path)
         }
         (void)nanosleep(&pause, NULL);
     }
-    CHECK(!"the file's times settle");
+    CHECK_TEXT("the file's times are too new", "the file's times are two seconds old");
 }
 
 TEST(a_database_that_nobody_wrote_to_is_not_looked_at_again)
@@ -172,6 +172,28 @@ TEST(a_session_that_goes_while_another_comes_is_missed)
     fleet_free(fleet);
 }
 
+TEST(a_session_that_was_started_last_is_looked_at_each_time)
+{
+    struct fleet *fleet = fleet_new(1);
+    struct fleet_machine *a = fleet->machines[0];
+
+    fleet_session(a, "mine", NULL, "p");
+    for (int i = 0; i < MANY; i++) { /* as if they had come from another machine since */
+        char content[32];
+        (void)snprintf(content, sizeof(content), "s%d", i);
+        fleet_session(a, content, NULL, "p");
+    }
+    fleet_sql(a, "UPDATE sdk_sessions SET started_at_epoch=started_at_epoch-%d WHERE id>1",
+              86400000);
+    fleet_push(a, NULL);
+    for (int i = 0; i < 3; i++) {
+        fleet_sql(a, "UPDATE sdk_sessions SET custom_title='title %d' WHERE id=1", i);
+        fleet_push(a, NULL);
+        CHECK_INT(a->pushed.rows_sent, 1);
+    }
+    fleet_free(fleet);
+}
+
 TEST(children_follow_a_session_that_gets_its_name_late)
 {
     struct fleet *fleet = fleet_new(2);
@@ -254,6 +276,7 @@ TEST_LIST(TEST_ROW(a_database_that_nobody_wrote_to_is_not_looked_at_again),
           TEST_ROW(the_truth_is_looked_at_after_four_hours_also_where_nobody_wrote),
           TEST_ROW(a_row_that_goes_while_another_comes_is_missed),
           TEST_ROW(a_session_that_goes_while_another_comes_is_missed),
+          TEST_ROW(a_session_that_was_started_last_is_looked_at_each_time),
           TEST_ROW(children_follow_a_session_that_gets_its_name_late),
           TEST_ROW(a_change_that_the_window_has_not_come_to_is_not_written_over),
           TEST_ROW(a_stub_that_becomes_a_true_session_is_published));

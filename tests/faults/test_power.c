@@ -156,8 +156,8 @@ static unsigned chosen_edits; /* bits */
 static void worker_edit(sqlite3 *db)
 {
     static const char *const edits[EDIT_COUNT] = {
-        "INSERT INTO observations(memory_session_id,project,type,title,created_at,"
-        "created_at_epoch) VALUES('m-sa','p','change','sekret inserted','x',1770000000900)",
+        ("INSERT INTO observations(memory_session_id,project,type,title,created_at,"
+         "created_at_epoch) VALUES('m-sa','p','change','sekret inserted','x',1770000000900)"),
         "UPDATE sdk_sessions SET custom_title='sekret updated' WHERE content_session_id='sb'",
         "DELETE FROM observations WHERE title='sekret row 3 of sb'",
     };

@@ -43,7 +43,7 @@ static void dump_query(sqlite3 *db, const char *sql, struct mb_buf *out)
 
     if (sqlite3_prepare_v2(db, sql, -1, &statement, NULL) != SQLITE_OK) {
         (void)fprintf(stdout, "    %s: %s\n", sqlite3_errmsg(db), sql);
-        CHECK(!"the query is prepared");
+        CHECK_TEXT(sqlite3_errmsg(db), "");
         return;
     }
     while ((step = sqlite3_step(statement)) == SQLITE_ROW) {
