@@ -22,6 +22,7 @@
 #define LEVEL_SMALL 9
 #define LEVEL_LARGE 3
 #define SMALL_SIZE_MAX ((size_t)256 * 1024)
+#define WINDOW_LOG_MIN 10 /* ZSTD_WINDOWLOG_ABSOLUTEMIN */
 #define WINDOW_LOG_MAX 27
 #define CHUNK_SIZE ((size_t)256 * 1024)
 
@@ -117,6 +118,17 @@ int mb_pack_check_header(const void *data, size_t size, enum mb_pack_kind kind,
 
 /* ---- Frames ---- */
 
+/* No window need be larger than all that may come out. */
+static int window_log(size_t raw_size_max)
+{
+    int log = WINDOW_LOG_MIN;
+
+    while (log < WINDOW_LOG_MAX && ((size_t)1 << log) < raw_size_max) {
+        log++;
+    }
+    return log;
+}
+
 static int frames_init(struct frames *frames, const void *data, size_t size, enum mb_pack_kind kind,
                        size_t raw_size_max, struct mb_error *err)
 {
@@ -132,7 +144,7 @@ static int frames_init(struct frames *frames, const void *data, size_t size, enu
     if (frames->context == NULL) {
         return mb_error_set(err, MB_ERR_FAILED, "cannot start unpacking");
     }
-    (void)ZSTD_DCtx_setParameter(frames->context, ZSTD_d_windowLogMax, WINDOW_LOG_MAX);
+    (void)ZSTD_DCtx_setParameter(frames->context, ZSTD_d_windowLogMax, window_log(raw_size_max));
     return 0;
 }
 

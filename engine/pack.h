@@ -51,7 +51,8 @@ MB_MUST_USE int mb_pack_unpack(const void *data, size_t size, enum mb_pack_kind 
 /*
  * Reads an object's lines one by one; memory is one line and one window. `data` (header included)
  * is borrowed for the reader's life. Refuses as MB_ERR_CORRUPT more than raw_size_max bytes in all
- * (a bomb), lines over line_size_max, zstd windows over 128 MiB, and anything but whole frames.
+ * (a bomb), lines over line_size_max, zstd windows over 128 MiB or over what may come out, and
+ * anything but whole frames.
  */
 struct mb_pack_reader;
 MB_MUST_USE int mb_pack_reader_new(const void *data, size_t size, enum mb_pack_kind kind,
