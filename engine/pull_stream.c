@@ -30,7 +30,6 @@ struct reading {
     int64_t decided; /* tombstones that a person decided on there */
     bool hold_deletes;
     bool is_inspecting;   /* what fails now is the stream's fault, not the database's */
-    bool has_kept;        /* segments lie on the disk */
     bool *is_new;         /* by entry: to be read */
     struct mb_buf *cache; /* by entry: segments that were read and are not merged yet */
     char name[64];
@@ -420,7 +419,6 @@ static int inspect_all(struct reading *reading, struct mb_error *err)
         kept_bytes += reading->cache[i].size;
         if (kept_bytes > CACHE_BYTES_MAX) {
             mb_stream_keep_segment(reading->engine, &reading->head->entries[i], &reading->cache[i]);
-            reading->has_kept = true;
             drop_entry(reading, i);
         }
     }
@@ -481,9 +479,7 @@ out:
     }
     free(reading->cache);
     free(reading->is_new);
-    if (reading->has_kept) {
-        mb_stream_drop_kept(reading->engine);
-    }
+    mb_stream_drop_kept(reading->engine); /* also what a killed pull has left */
     return rc;
 }
 

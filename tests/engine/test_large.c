@@ -286,7 +286,29 @@ TEST(an_outbox_of_several_segments_arrives_whole)
     fleet_free(fleet);
 }
 
-TEST_LIST(TEST_ROW(a_change_in_a_large_table_is_found_by_a_window_that_moves_on),
+TEST(a_segment_that_a_killed_pull_left_on_the_disk_does_not_stay_there)
+{
+    struct fleet *fleet = fleet_new(2);
+    struct fleet_machine *a = fleet->machines[0];
+    struct fleet_machine *b = fleet->machines[1];
+    char *folder = mb_file_join(b->state_dir, "incoming");
+    char *path = mb_file_join(folder, "left");
+    struct mb_error err;
+
+    fleet_session(a, "s", "m", "p");
+    fleet_sync(a);
+    CHECK_OK(mb_file_make_folder(folder, 0700, &err), &err);
+    fleet_write_file(path, "x", 1);
+    fleet_pull(b, NULL);
+    CHECK_INT(b->pulled.rows_inserted, 1);
+    CHECK(!mb_file_exists(folder));
+    free(folder);
+    free(path);
+    fleet_free(fleet);
+}
+
+TEST_LIST(TEST_ROW(a_segment_that_a_killed_pull_left_on_the_disk_does_not_stay_there),
+          TEST_ROW(a_change_in_a_large_table_is_found_by_a_window_that_moves_on),
           TEST_ROW(a_large_table_is_looked_at_whole_after_four_hours),
           TEST_ROW(a_fold_stays_far_below_what_readers_take),
           TEST_ROW(a_row_that_is_healed_has_its_longest_text),
